@@ -13,6 +13,7 @@ from snpkit.errors import UserError
 
 COMMANDS = (
     "run", "generate", "mine", "pretrain", "evaluate", "search", "explain", "doctor",
+    "bench",
 )  # fmt: skip
 
 

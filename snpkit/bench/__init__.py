@@ -1,0 +1,1 @@
+"""`snpkit bench`: what snpkit does beside a straightforward way of doing the same, in one run."""
