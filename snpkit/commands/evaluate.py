@@ -1,8 +1,13 @@
-"""`snpkit evaluate`: retrieval metrics of a checkpoint."""
+"""`snpkit evaluate`: retrieval metrics of a checkpoint, and how well its explanations point."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import tyro
+
+if TYPE_CHECKING:
+    from snpkit.evaluation.grounding import Grounding
 
 
 def evaluate(
@@ -12,6 +17,7 @@ def evaluate(
     top_k: int = 20,
     matching_weight: float = 1.0,
     dual_softmax: bool = False,
+    explanations: bool = False,
     device: str = "auto",
     json: bool = False,
 ) -> int:
@@ -24,6 +30,8 @@ def evaluate(
         top_k: Best matches that the cross-modal pass reads again; 0 leaves re-ranking out.
         matching_weight: A re-ranked score is cross-modal + this weight x matching.
         dual_softmax: Also report scores normalised over all queries (not fair to compare).
+        explanations: Also explain every clip, and measure the maps against the objects' true boxes
+            and the words against their true parts of speech; for generated clips.
         device: auto, cpu, cuda or mps.
         json: Print JSON in place of a table.
     """
@@ -48,11 +56,19 @@ def evaluate(
         with_dual_softmax=dual_softmax,
     )
     unreadable = dataset.report()
+    grounding = None
+    if explanations:
+        from snpkit.evaluation.grounding import measure_grounding
+
+        grounding = measure_grounding(pipeline.explain, manifest)
     if json:
-        print(dumps(metrics | {"unreadable": unreadable.reasons}, indent=2))
+        more = {"explanations": asdict(grounding)} if grounding else {}
+        print(dumps(metrics | more | {"unreadable": unreadable.reasons}, indent=2))
     else:
         print(metrics_table(metrics))
         print(f"{metrics['queries']} captions; {unreadable}")
+        if grounding:
+            print(grounding_lines(grounding))
     return 0
 
 
@@ -64,4 +80,27 @@ def metrics_table(metrics: dict) -> str:
         for direction, values in metrics.get(column, {}).items():
             label = f"{column} {direction.replace('_', ' ')}"
             lines.append(f"{label:28}" + "".join(f"{values[name]:13.1f}" for name in names))
+    return "\n".join(lines)
+
+
+def grounding_lines(grounding: "Grounding") -> str:
+    """The outcome of `measure_grounding` as lines of text."""
+    game, contrast = grounding.pointing, grounding.contrast
+    rows: list[tuple[str, Any, Any]] = [
+        ("map of the noun", game.videos_hit, game.frames_hit),
+        ("contrast alone (no model)", contrast.videos_hit, contrast.frames_hit),
+        ("best fixed cell", game.best_fixed_video, game.best_fixed_frames),
+        ("chance (a random point)", game.chance, game.chance),
+    ]
+    lines = [
+        f"\nPointing game, {game.videos} clips: is the strongest point inside the object's box?",
+        f"{'':28}{'of the clip %':>15}{'of each frame %':>17}",
+        *(f"{name:28}{100 * clip:15.1f}{100 * frame:17.1f}" for name, clip, frame in rows),
+        "\nContent words above function words, % of captions",
+        f"{'':28}{'by mean':>15}{'by median':>17}{'pairs':>9}",
+        *(
+            f"{kind:28}{100 * won.mean:15.1f}{100 * won.median:17.1f}{100 * won.pairs:9.1f}"
+            for kind, won in grounding.contests.items()
+        ),
+    ]
     return "\n".join(lines)

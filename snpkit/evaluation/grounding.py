@@ -1,7 +1,7 @@
 """Does an explanation point at what it should? Measured where the truth is known.
 
-Two questions for clips whose objects' boxes and whose captions' parts of speech are known, such as
-the generated ones:
+`snpkit evaluate --explanations` asks two questions of clips whose objects' boxes and whose
+captions' parts of speech are known, such as the generated ones:
 
 * The pointing game: does the map of a noun have its strongest point on the noun's object? Beside
   it stand three rivals that need no model: a random point, the best fixed point, and any map given
@@ -16,6 +16,7 @@ from statistics import fmean, median
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from snpkit.data.samples import Manifest, VideoText
@@ -155,6 +156,7 @@ class Explained(Protocol):
     """What is asked of an explanation (`snpkit.explore.explanation.Explanation`)."""
 
     words: list[str]
+    frames: Tensor  # uint8 [clips, frames, 3, height, width]
     relevance: Tensor  # [words, clips, frames, grid_height, grid_width]
 
     def values(self, kind: str) -> list[float]:
@@ -164,9 +166,11 @@ class Explained(Protocol):
 
 @dataclass(frozen=True)
 class Grounding:
-    """Outcome of `measure_grounding`: the pointing game, and a word contest by kind."""
+    """Outcome of `measure_grounding`: the pointing game of the maps and of plain contrast on the
+    same videos, and a word contest by kind."""
 
     pointing: PointingGame
+    contrast: PointingGame
     contests: dict[str, WordContest]
 
 
@@ -185,7 +189,7 @@ def measure_grounding(
     Raises:
         UserError: a row lacks that knowledge, or no row names its object.
     """
-    maps, boxes, contests = [], [], {kind: [] for kind in kinds}
+    maps, plain, boxes, contests = [], [], [], {kind: [] for kind in kinds}
     for row in manifest.rows:
         if missing := {"tags", "composition", "boxes"} - set(row.extra):
             raise UserError(f"{row.id} lacks {sorted(missing)}; measure on generated clips.")
@@ -197,12 +201,22 @@ def measure_grounding(
         if place is not None and place < len(found.words):
             relevance = found.relevance[place]  # [clips, frames, gh, gw]
             maps.append(relevance.flatten(0, 1))
+            plain.append(contrast_maps(found.frames.flatten(0, 1), tuple(relevance.shape[-2:])))
             seen = sample_frames(len(row.extra["boxes"]), *relevance.shape[:2]).reshape(-1)
             boxes.append(torch.tensor(row.extra["boxes"], dtype=torch.float64)[seen])
     if not maps:
         raise UserError("No caption names its object; there is nothing to point at.")
-    game = pointing_game(torch.stack(maps), torch.stack(boxes))
-    return Grounding(game, {kind: word_contest(captions) for kind, captions in contests.items()})
+    game, rival = (pointing_game(torch.stack(found), torch.stack(boxes)) for found in (maps, plain))
+    won = {kind: word_contest(captions) for kind, captions in contests.items()}
+    return Grounding(game, rival, won)
+
+
+def contrast_maps(frames: Tensor, grid: tuple[int, int]) -> Tensor:
+    """How far each patch lies from its frame's mean colour: uint8 [frames, 3, height, width] ->
+    [frames, grid_height, grid_width]; a map that needs neither word nor model."""
+    pixels = frames.float()
+    distance = (pixels - pixels.mean((-1, -2), keepdim=True)).abs().sum(1)
+    return F.adaptive_avg_pool2d(distance, grid)
 
 
 def named_object(row: VideoText) -> int | None:

@@ -59,6 +59,22 @@ def test_evaluate_prints_the_metrics_of_the_run(tiny_run, capsys):
     assert "chance text to video" in capsys.readouterr().out
 
 
+def test_evaluate_measures_explanations_beside_chance(tiny_run, capsys):
+    data = ["--data", str(tiny_run / "corpus" / "manifest.jsonl"), "--split", "val"]
+    command = ["evaluate", str(tiny_run / "run" / "last"), *data, "--top-k", "0", "--explanations"]
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["explanations"]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    for name, game in (("map of the noun", "pointing"), ("contrast alone", "contrast")):
+        (line,) = [line for line in shown.splitlines() if line.startswith(name)]
+        assert line.split()[-2:] == [
+            f"{100 * found[game][share]:.1f}" for share in ("videos_hit", "frames_hit")
+        ]
+    assert "chance (a random point)" in shown
+    assert f"{100 * found['contests']['match']['mean']:.1f}" in shown
+
+
 def test_generate_reuses_a_finished_corpus(tiny_run, capsys):
     manifest = tiny_run / "corpus" / "manifest.jsonl"
     before = manifest.stat().st_mtime_ns
