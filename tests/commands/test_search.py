@@ -60,7 +60,7 @@ def test_evaluate_prints_the_metrics_of_the_run(tiny_run, capsys):
 
 
 def test_evaluate_measures_explanations_beside_chance(tiny_run, capsys):
-    data = ["--data", str(tiny_run / "corpus" / "manifest.jsonl"), "--split", "val"]
+    data = ["--data", str(tiny_run / "corpus" / "manifest.jsonl"), "--split", "validation"]
     command = ["evaluate", str(tiny_run / "run" / "last"), *data, "--top-k", "0", "--explanations"]
     assert main([*command, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["explanations"]
