@@ -1,0 +1,135 @@
+"""What pre-training and every downstream model share: the encoders and the two matching scores."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+
+from snpkit.model import objectives
+from snpkit.model.config import SNPConfig
+from snpkit.model.initialisation import initial_log_scales, initialise, was_loaded
+from snpkit.model.shared import NETWORKS, CrossModalPass, TextPass
+from snpkit.model.video import VideoFeatures, VideoTower
+
+
+@dataclass
+class TextFeatures:
+    """pooled [batch, hidden]: L2-normalised; tokens [batch, tokens, hidden]: contextual vectors."""
+
+    pooled: Tensor
+    tokens: Tensor
+
+
+class SNPPreTrainedModel(PreTrainedModel):
+    """Encoders shared by pre-training and the downstream models."""
+
+    config_class = SNPConfig
+    base_model_prefix = ""
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+
+    def __init__(self, config: SNPConfig) -> None:
+        super().__init__(config)
+        config.check()  # `from_pretrained(..., field=value)` sets fields of a finished config
+        self.network = NETWORKS[config.architecture](config)
+        self.video = VideoTower(config)
+        if config.initial_logit_scale is not None:
+            self.log_scales = nn.Parameter(initial_log_scales(config))
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if not initialise(module):
+            super()._init_weights(module)
+        if module is self and hasattr(self, "log_scales"):
+            init.copy_(self.log_scales, initial_log_scales(self.config))
+        if module is self and hasattr(self, "moco") and not was_loaded(self.moco.text_queue):
+            self.moco.start(self.network.bert, self.video)
+
+    def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> TextFeatures:
+        """Text pass: [batch, tokens] -> TextFeatures."""
+        output: TextPass = self.network.text_pass(input_ids, attention_mask)
+        return TextFeatures(F.normalize(output.pooled, dim=-1), output.tokens)
+
+    def encode_video(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> VideoFeatures:
+        """Visual side: [batch, clips, frames, channels, height, width] -> VideoFeatures."""
+        return self.video(pixel_values, pixel_mask)
+
+    def scale(self, task: str) -> Tensor | float:
+        """The learnable logit scale of "text_video", "cross_modal" or "words"; 1 when it is off."""
+        if self.config.initial_logit_scale is None:
+            return 1.0
+        index = ("text_video", "cross_modal", "words").index(task)
+        return self.log_scales[index].clamp(max=4.6052).exp()  # at most 100, as in CLIP
+
+    def text_video_scores(self, text: Tensor, clips: Tensor) -> Tensor:
+        """Scaled dot products: [text, hidden], [video, clip, hidden] -> [text, video, clip]."""
+        return self.scale("text_video") * objectives.text_video_similarity(text, clips)
+
+    def match(self, text: Tensor, clip_features: Tensor) -> Tensor:
+        """Text-video matching score, log-sum-exp over clips: -> [text, video]."""
+        return self.text_video_scores(text, clip_features).logsumexp(-1)
+
+
+def similarity_head(config: SNPConfig) -> nn.Module:
+    """The perceptron of the cross-modal matching score: [pairs, hidden] -> [pairs, 1]."""
+    hidden = config.hidden_size
+    return nn.Sequential(nn.Linear(hidden, 2 * hidden), nn.ReLU(), nn.Linear(2 * hidden, 1))
+
+
+class SNPMatchingModel(SNPPreTrainedModel):
+    """Encoders with a cross-modal matching score; a subclass builds `self.similarity`."""
+
+    def pair_score(self, pooled: Tensor) -> Tensor:
+        """Cross-modal matching score of pooled pairs: [pairs, hidden] -> [pairs]."""
+        return self.scale("cross_modal") * self.similarity(pooled).squeeze(-1)
+
+    def cross_match(self, input_ids: Tensor, attention_mask: Tensor, clip_tokens: Tensor) -> Tensor:
+        """Cross-modal matching score of aligned pairs: ids and mask [pairs, tokens], clip tokens
+        [pairs, clips, hidden] -> [pairs].
+
+        Raises:
+            UserError: the model is a twin tower.
+        """
+        output = self.network.cross_modal_pass(input_ids, attention_mask, clip_tokens)
+        return self.pair_score(output.pooled)
+
+    def pair_scores(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        clip_tokens: Tensor,
+        text_video: Tensor | None = None,
+    ) -> tuple[Tensor, CrossModalPass]:
+        """Cross-modal scores of a batch's pairs (GVTM, the paper's L4).
+
+        The own pairs come first in the stack of pairs, so that the pass that scores them can serve
+        other tasks too.
+
+        Args:
+            input_ids, attention_mask: [batch, tokens].
+            clip_tokens: [batch, clips, hidden].
+            text_video: scores [text, video, clip] that hard negatives are drawn by; not needed
+                with `negatives="all"`.
+
+        Returns:
+            Scores [text, video] (-inf = not computed) and the pass of the own pairs.
+        """
+        ids, mask, size = input_ids, attention_mask, len(input_ids)
+        texts = torch.arange(size, device=ids.device)
+        if self.config.negatives == "all":
+            others = (texts[:, None] + torch.arange(1, size, device=ids.device)) % size
+        else:
+            detached = text_video.detach().logsumexp(-1)
+            others = objectives.draw_negatives(detached, int(self.config.negatives))
+        text_of = torch.cat([texts, texts.repeat_interleave(others.shape[1])])
+        video_of = torch.cat([texts, others.flatten()])
+        embedded = self.network.embed_text(ids)  # once per caption, not once per pair
+        visual = self.network.embed_clips(clip_tokens)
+        output = self.network.cross_modal_layers(embedded[text_of], mask[text_of], visual[video_of])
+        computed = self.pair_score(output.pooled)
+        matrix = computed.new_full((size, size), -torch.inf)
+        matrix = matrix.index_put((text_of, video_of), computed)
+        own = CrossModalPass(output.text[:size], output.clips[:size], output.pooled[:size])
+        return matrix, own
