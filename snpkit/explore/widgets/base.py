@@ -147,6 +147,7 @@ def link(
     *,
     trait: str = "value",
     convert: Callable[[Any], Any] = lambda value: value,
+    back: Callable[[Any], Any] = lambda value: value,
 ) -> None:
     """A control sets the explorer's trait `name`, and follows it when code sets it.
 
@@ -155,7 +156,7 @@ def link(
 
     Args:
         trait: the control's trait.
-        convert: control's value -> explorer's.
+        convert: control's value -> explorer's; back: explorer's -> control's.
     """
     state = {"asked": False}
 
@@ -174,12 +175,12 @@ def link(
         if not state["asked"]:
             state["asked"] = True
             try:
-                setattr(control, trait, change["new"])
+                setattr(control, trait, back(change["new"]))
             finally:
                 state["asked"] = False
             if control.has_trait("invalid"):
                 control.invalid = False
 
-    setattr(control, trait, getattr(explorer, name))
+    setattr(control, trait, back(getattr(explorer, name)))
     control.observe(ask, trait)
     explorer.observe(follow, name)
