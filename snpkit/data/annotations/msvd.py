@@ -1,0 +1,129 @@
+"""MSVD: `raw-captions.pkl` and the lists of its splits.
+
+A pickle is a program: reading one can run any command. This one is read in two steps that allow no
+program: its instructions are looked through first and only those that build dicts, lists, tuples,
+texts and numbers may be there; then an unpickler without access to any class or function reads it.
+"""
+
+import io
+import pickle
+import pickletools
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+from snpkit.data.annotations.fields import Context, plain
+from snpkit.data.annotations.records import Record, WrongRow, text_lines
+from snpkit.data.samples import VideoText
+from snpkit.errors import AnnotationError
+
+_LARGEST = 1 << 28  # bytes; MSVD's own file has 8 million
+# Instructions that only build plain values. GLOBAL, REDUCE, BUILD, INST, ... are not among them.
+_HARMLESS = frozenset(
+    """PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG
+    LONG1 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES UNICODE BINUNICODE
+    SHORT_BINUNICODE BINUNICODE8 EMPTY_LIST APPEND APPENDS LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2
+    TUPLE3 EMPTY_DICT DICT SETITEM SETITEMS GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE
+    """.split()  # noqa: SIM905
+)
+
+
+def read_msvd(context: Context, pickled: Path, listed: Path) -> Iterator[VideoText]:
+    """The captions of the videos that `train_list.txt`, `val_list.txt` or `test_list.txt` names."""
+    captions = read_pickle(pickled)
+
+    def rows(record: Record) -> Iterator[VideoText]:
+        video = record.value
+        if video not in captions:
+            problem = f"{video[:40]!r} has no caption in {pickled.name}; is it of another data set?"
+            raise WrongRow(problem, "video without captions")
+        path = context.video(video, default="YouTubeClips")
+        for place, words in enumerate(captions[video]):
+            said = plain(words, "caption")
+            yield VideoText(f"{video}:{place}", path, said, context.split)
+
+    listing = (Record("line", number, line.strip()) for number, line in text_lines(listed))
+    return context.rows(listed, listing, rows)
+
+
+def read_pickle(path: str | Path) -> dict[str, list[str]]:
+    """`raw-captions.pkl`, {video: [[word, ...], ...]}, as captions of words joined by spaces.
+
+    Raises:
+        AnnotationError: the file cannot be read, holds anything else, or is a program.
+    """
+    path = Path(path)
+    try:
+        state = path.stat()
+        if state.st_size > _LARGEST:
+            raise AnnotationError(f"{path} is too large for captions; is it the right file?")
+        return _read_pickle(path, state.st_mtime_ns, state.st_size)
+    except OSError as error:
+        raise AnnotationError(f"Cannot read {path}: {error.strerror or error}.") from None
+
+
+@lru_cache(maxsize=1)  # the three splits read the same file
+def _read_pickle(path: Path, changed: int, size: int) -> dict[str, list[str]]:
+    content = path.read_bytes()
+    _look_through(path, content)
+    try:
+        # utf-8: texts that Python 2 wrote are bytes to the unpickler
+        found = _PlainUnpickler(io.BytesIO(content), encoding="utf-8").load()
+    except AnnotationError:
+        raise
+    except Exception:
+        # pickle raises nearly anything on damaged input; none of it is another error than this.
+        raise _damaged(path) from None
+    if not isinstance(found, dict) or not found:
+        raise AnnotationError(f"{path} must hold a dict of captions; is it the right file?")
+    return {_video(path, video): _joined(path, video, said) for video, said in found.items()}
+
+
+def _look_through(path: Path, content: bytes) -> None:
+    """Refuse a pickle with an instruction that could call something or claim endless memory."""
+    stored = 0
+    try:
+        for instruction, argument, _ in pickletools.genops(content):
+            if instruction.name not in _HARMLESS:
+                raise AnnotationError(
+                    f"{path} holds more than captions ({instruction.name}): a pickle can run any "
+                    "program; do not use this file, fetch it anew from a source you trust."
+                )
+            if instruction.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+                stored += 1
+                # The unpickler makes room up to the place named, however far off it is.
+                if not 0 <= argument <= 4 * stored + 256:
+                    raise _damaged(path)
+    except AnnotationError:
+        raise
+    except Exception:  # as above: genops raises nearly anything on damaged input
+        raise _damaged(path) from None
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> NoReturn:
+        raise pickle.UnpicklingError(f"{module}.{name} is no caption")
+
+    def persistent_load(self, pid: Any) -> NoReturn:
+        raise pickle.UnpicklingError("a reference is no caption")
+
+
+def _video(path: Path, video: Any) -> str:
+    if not isinstance(video, str) or not video.strip():
+        raise AnnotationError(f"{path} names a video {video!r:.40}; it must be text.")
+    return video.strip()
+
+
+def _joined(path: Path, video: str, captions: Any) -> list[str]:
+    """[[word, ...], ...] -> [caption, ...]"""
+    if isinstance(captions, list | tuple):
+        words = [part for part in captions if isinstance(part, list | tuple)]
+        plain_words = all(isinstance(word, str) for part in words for word in part)
+        if len(words) == len(captions) and plain_words:
+            return [" ".join(part) for part in words]
+    raise AnnotationError(f"{path}, {video[:40]!r}: its captions must be lists of words.")
+
+
+def _damaged(path: Path) -> AnnotationError:
+    return AnnotationError(f"{path} is no pickle, or it is damaged; fetch it anew.")
