@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from snpkit.data.dataset import VideoTextDataset
+from snpkit.data.samples import Manifest
 from snpkit.errors import UserError
 from snpkit.language.tokenizer import encode_captions
 
@@ -128,3 +130,52 @@ def encode_videos(model: nn.Module, batches: Iterable[Frames]) -> EncodedVideos:
     if not features:
         raise UserError("There is no video to encode.")
     return EncodedVideos(torch.cat(features), torch.cat(tokens))
+
+
+def distinct_videos(manifest: Manifest) -> dict[tuple, int]:
+    """The distinct videos of a manifest (file and window), each with the first row that shows it.
+
+    Rows with the same file and window are captions of one video, which is read and encoded once.
+    """
+    first: dict[tuple, int] = {}
+    for index, row in enumerate(manifest.rows):
+        first.setdefault((row.video, row.start, row.end), index)
+    return first
+
+
+def encode_distinct(
+    model: nn.Module, dataset: VideoTextDataset, batch_size: int = 32
+) -> tuple[EncodedVideos, list[int], list[int | None]]:
+    """Encode every distinct video of a data set once.
+
+    Returns:
+        The videos; for each the row of the data set that shows it; for each row of the data set
+        the place of its video, or None where the video cannot be read.
+
+    Raises:
+        UserError: no video of the data set can be read.
+    """
+    first, readable = distinct_videos(dataset.manifest), []
+    videos = encode_videos(model, _batches(dataset, first.values(), batch_size, readable))
+    place_of = {index: place for place, index in enumerate(readable)}
+    rows = dataset.manifest.rows
+    column = [place_of.get(first[row.video, row.start, row.end]) for row in rows]
+    return videos, readable, column
+
+
+def _batches(
+    dataset: VideoTextDataset, indices: Iterable[int], batch_size: int, readable: list[int]
+) -> Iterator[Frames]:
+    """Yield what `encode_videos` takes; note in `readable` which samples it shows."""
+    shown: list[tuple[Tensor, Tensor | None]] = []
+    for index in indices:
+        item = dataset[index]
+        if item["index"] != index:
+            continue  # unreadable: the data set put another sample in its place
+        readable.append(index)
+        shown.append((item["frames"], item.get("pixel_mask")))
+        if len(shown) == batch_size:
+            yield stack_frames(shown)
+            shown = []
+    if shown:
+        yield stack_frames(shown)

@@ -5,7 +5,6 @@ video by dot products (GVTM level 1): cheap, so all pairs get one. The *cross-mo
 caption and clip tokens together (GVTM level 2): dear, so only the best K of each query get one.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +15,11 @@ from snpkit.errors import UserError
 from snpkit.evaluation.encoding import (
     EncodedTexts,
     EncodedVideos,
-    Frames,
+    distinct_videos,
+    encode_distinct,
     encode_texts,
     encode_videos,
     evaluating,
-    stack_frames,
     to_model,
 )
 from snpkit.evaluation.metrics import both_directions, chance_metrics, truth_mask
@@ -219,14 +218,8 @@ def run_retrieval(
     Raises:
         UserError: no video of the data set can be read.
     """
-    first_row: dict[tuple, int] = {}
-    keys = [(row.video, row.start, row.end) for row in dataset.manifest.rows]
-    for index, key in enumerate(keys):
-        first_row.setdefault(key, index)
-    readable: list[int] = []
-    videos = encode_videos(model, _batches(dataset, first_row.values(), batch_size, readable))
-    column = {keys[index]: place for place, index in enumerate(readable)}
-    asked = [index for index, key in enumerate(keys) if key in column]
+    videos, readable, column = encode_distinct(model, dataset, batch_size)
+    asked = [index for index, place in enumerate(column) if place is not None]
     captions = [dataset.manifest.rows[index].caption for index in asked]
     texts = encode_texts(model, tokenizer, captions, 8 * batch_size, max_tokens=max_tokens)
     scores = matching_scores(model, texts, videos)
@@ -234,27 +227,9 @@ def run_retrieval(
     if top_k and getattr(model.config, "architecture", "") != "twin_tower":
         options = {"batch_size": 8 * batch_size, "matching_weight": matching_weight}
         reranked = rerank(model, texts, videos, scores, top_k=top_k, **options)
-    truth = [column[keys[index]] for index in asked]
-    unreadable = len(first_row) - len(readable)
+    truth = [column[index] for index in asked]
+    unreadable = len(distinct_videos(dataset.manifest)) - len(readable)
     return RetrievalRun(captions, readable, truth, unreadable, scores, reranked)
-
-
-def _batches(
-    dataset: Any, indices: Iterable[int], batch_size: int, readable: list[int]
-) -> Iterator[Frames]:
-    """Yield what `encode_videos` takes; note in `readable` which samples it shows."""
-    shown: list[tuple[Tensor, Tensor | None]] = []
-    for index in indices:
-        item = dataset[index]
-        if item["index"] != index:
-            continue  # unreadable: the data set put another sample in its place
-        readable.append(index)
-        shown.append((item["frames"], item.get("pixel_mask")))
-        if len(shown) == batch_size:
-            yield stack_frames(shown)
-            shown = []
-    if shown:
-        yield stack_frames(shown)
 
 
 def evaluate_retrieval(
