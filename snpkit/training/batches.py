@@ -25,12 +25,55 @@ from snpkit.training.schema import Recipe
 _FAR_DRAWS = 64  # rows of the data set to look at where a batch has no false caption
 
 
-class PreTrainingBatches:
+class ShuffledSamples:
     """Endless batches of a training set, with an exact position to come back to.
 
     What a batch holds depends on (seed, epoch, position) alone: frames, masks and drawn words. So
     the position is the whole state, and a resumed run sees what an uninterrupted one would.
+    A subclass says in `build` what becomes of collated samples.
     """
+
+    def __init__(self, dataset: VideoTextDataset, tokenizer: Any, recipe: Recipe) -> None:
+        share = {"rank": distributed.rank(), "world_size": distributed.world_size()}
+        order = ShuffledBatches(len(dataset), recipe.data.batch_size, recipe.seed, **share)
+        self.dataset, self.tokenizer, self.recipe = dataset, tokenizer, recipe
+        self.loader = make_loader(dataset, order, recipe.data.workers)
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], list[str]]]:
+        """(batch, the files it shows), epoch after epoch, from the present position on."""
+        while True:
+            for samples in self.loader:
+                rows = (self.dataset.manifest.rows[index] for index in samples["index"].tolist())
+                yield self.build(samples), [row.video for row in rows]
+
+    def build(self, samples: dict[str, Any]) -> dict[str, Tensor]:
+        """The model's batch of collated samples (`snpkit.data.dataset.collate`)."""
+        raise NotImplementedError
+
+    def pixels(self, samples: dict[str, Any]) -> dict[str, Tensor]:
+        """What every model reads of the frames."""
+        names = {"frames": "pixel_values", "pixel_mask": "pixel_mask"}
+        return {new: samples[old] for old, new in names.items() if old in samples}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position behind the last batch that was given."""
+        return self.loader.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Come back to a position.
+
+        Raises:
+            UserError: the state is of another data set, batch size or seed.
+        """
+        self.loader.load_state_dict(state)
+
+
+class PreTrainingBatches(ShuffledSamples):
+    """Batches of pre-training: captions with masks and significant words."""
 
     def __init__(
         self,
@@ -52,26 +95,13 @@ class PreTrainingBatches:
         Raises:
             UserError: the data set holds less than one batch.
         """
-        share = {"rank": distributed.rank(), "world_size": distributed.world_size()}
-        order = ShuffledBatches(len(dataset), recipe.data.batch_size, recipe.seed, **share)
-        self.dataset, self.tokenizer, self.table, self.recipe = dataset, tokenizer, table, recipe
-        self.loader = make_loader(dataset, order, recipe.data.workers)
+        super().__init__(dataset, tokenizer, recipe)
+        self.table = table
         self.vocabulary = MaskVocabulary.build(tokenizer, table)
         self.words, self.mismatched = words, mismatched
         self.true_captions: dict[str, set[str]] = defaultdict(set)
         for row in dataset.manifest.rows if mismatched else ():
             self.true_captions[row.video].add(row.caption)
-
-    def __len__(self) -> int:
-        """Batches in an epoch."""
-        return len(self.loader)
-
-    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], list[str]]]:
-        """(batch, the files it shows), epoch after epoch, from the present position on."""
-        while True:
-            for samples in self.loader:
-                rows = (self.dataset.manifest.rows[index] for index in samples["index"].tolist())
-                yield self.build(samples), [row.video for row in rows]
 
     def build(self, samples: dict[str, Any]) -> dict[str, Tensor]:
         """The model's batch (see `SNPForPreTraining.forward`) of collated samples."""
@@ -86,7 +116,7 @@ class PreTrainingBatches:
         else:
             masked = mask_tokens(captions, self.vocabulary, unit="word", **masking)
         batch = {
-            "pixel_values": samples["frames"],
+            **self.pixels(samples),
             "input_ids": captions.input_ids,
             "attention_mask": captions.attention_mask,
             "masked_input_ids": masked.input_ids,
@@ -95,8 +125,6 @@ class PreTrainingBatches:
                 captions, significant, self.words, generator
             ),
         }
-        if "pixel_mask" in samples:
-            batch["pixel_mask"] = samples["pixel_mask"]
         if self.mismatched:
             false = self._false_captions(samples["index"].tolist(), generator)
             wrong = encode_captions(self.tokenizer, false, self.recipe.data.max_tokens)
@@ -131,15 +159,3 @@ class PreTrainingBatches:
         parts = [self.recipe.seed, position.epoch, position.position, distributed.rank()]
         seed = np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]
         return torch.Generator().manual_seed(int(seed) >> 1)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The position behind the last batch that was given."""
-        return self.loader.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Come back to a position.
-
-        Raises:
-            UserError: the state is of another data set, batch size or seed.
-        """
-        self.loader.load_state_dict(state)

@@ -125,6 +125,17 @@ class EvaluationRecipe:
 
 
 @dataclass(frozen=True)
+class TaskRecipe:
+    """What is learned."""
+
+    name: Literal["pretraining", "retrieval", "qa", "multichoice"] = "pretraining"
+    answers: int = 1000  # "qa": the label set holds the commonest answers of the training split
+
+    def __post_init__(self) -> None:
+        _require(self.answers > 1, "task.answers must be 2 or more")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One training run. `choices` says in sentences what was chosen and why."""
 
@@ -135,6 +146,7 @@ class Recipe:
     masking: MaskingRecipe = field(default_factory=MaskingRecipe)
     significance: SignificanceRecipe = field(default_factory=SignificanceRecipe)
     evaluation: EvaluationRecipe = field(default_factory=EvaluationRecipe)
+    task: TaskRecipe = field(default_factory=TaskRecipe)
     seed: int = 0
     choices: tuple[str, ...] = ()
 
