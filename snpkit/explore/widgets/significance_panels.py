@@ -64,9 +64,7 @@ class Panels:
         self.boxes = [Note(label="Which words matter", kind="title"), self._input(model)]
         self.boxes += [self._words(model)]
         if model:
-            panels = ipywidgets.Box((self._frames(), self._what_if()))
-            panels.add_class("snpkit-panels")
-            self.boxes.append(panels)
+            self.boxes += [self._frames(), self._what_if()]
         self.boxes += [self._masks(), self._export()]
         self._parts = {
             self._show_words: {"caption", "clip", "kind", "compare", "top_k"},
@@ -154,7 +152,7 @@ class Panels:
         )
         self.strip.series = [kind.name.capitalize() for kind in kinds]
         self.agreement.label = explorer.agreement_text
-        self.rules.label = " ".join(f"{kind.name.capitalize()}: {kind.rule}" for kind in kinds)
+        self.rules.label = "\n".join(f"{kind.name.capitalize()}: {kind.rule}" for kind in kinds)
         left_out = explorer.answers.read(explorer.caption).left_out
         self.left_out.label = (
             f"The model reads no further; left out at the end: {' '.join(left_out)}"
@@ -167,16 +165,18 @@ class Panels:
         link(self.time, self.explorer, "time", convert=int)
         self.show_map = Toggle(label="Show the map of the selected words")
         link(self.show_map, self.explorer, "show_map")
-        return _panel("Where they look", self.pair, self.time, self.film, self.show_map)
+        pictures_ = _row(self.pair, self.film)
+        return _panel("Where they look", pictures_, _row(self.time, self.show_map))
 
     def _show_frames(self) -> None:
         explorer = self.explorer
         frames, maps, time = explorer.frames, explorer.relevance, explorer.time
-        for control in (self.pair, self.film, self.time):
-            control.layout.display = "none" if frames is None else ""
+        for control in (self.film, self.time):
+            control.layout.display = "" if explorer.frame_count > 1 else "none"
         self.show_map.disabled = not explorer.selected
         if frames is None:
             self.pair.source = self.film.source = ""
+            self.pair.label = "Choose a clip to see it here."
             return
         clips, count = frames.shape[:2]
         self.time.names = [
@@ -222,7 +222,7 @@ class Panels:
         known = 0 if explorer.answers.table is None else len(explorer.answers.table)
         self.top_k = Slider(
             label="Top K: significant words", minimum=1.0, maximum=float(explorer.largest_k),
-            disabled=not known, hint=f"of {known:,} words in the table",
+            disabled=not known, hint=f"the table holds {known:,} words",
         )  # fmt: skip
         link(self.top_k, explorer, "top_k", convert=int)
         self.ratio = Slider(
@@ -233,8 +233,8 @@ class Panels:
         self.seed = TextInput(label="Seed", number=True)
         link(self.seed, explorer, "seed", back=str)
         self.draw = Button(explorer.draw_mask, label="Draw a mask", primary=True)
-        self.mlm = TokenStrip(label="Masked by MLM", selectable=False, series=["MLM"])
-        self.mssm = TokenStrip(label="Masked by MSSM", selectable=False, series=["MSSM"])
+        self.mlm = TokenStrip(label="Masked by MLM", selectable=False)
+        self.mssm = TokenStrip(label="Masked by MSSM", selectable=False)
         about = Note(label=_MASK_HINT, kind="quiet")
         lines = [_row(Note(label=name, kind="text").add_class("snpkit-name"), strip)
                  for name, strip in (("MLM", self.mlm), ("MSSM", self.mssm))]  # fmt: skip

@@ -51,7 +51,7 @@ def frame_pair(frames: Tensor, maps: Tensor | None, time: int) -> str:
 
 
 def film(frames: Tensor, maps: Tensor | None, time: int | None = None) -> str:
-    """All frames in a row per clip under the map, one marked by a frame; a data: URL."""
+    """All frames under the map, one marked by a border; a data: URL."""
     pictures = with_map(frames, maps).copy()
     if time is not None:
         picture, width = pictures[time], 5
@@ -59,12 +59,13 @@ def film(frames: Tensor, maps: Tensor | None, time: int | None = None) -> str:
             picture[edge] = _MARK
         for edge in (np.s_[:2], np.s_[-2:], np.s_[:, :2], np.s_[:, -2:]):
             picture[edge] = 0
-    clips, count = frames.shape[:2]
-    rows = []
-    for clip in range(clips):
-        row = pictures[clip * count : (clip + 1) * count]
-        rows.append(np.concatenate(list(np.pad(row, ((0, 0), (2, 2), (2, 2), (0, 0)),
-                                               constant_values=128)), axis=1))  # fmt: skip
+    # One row per clip; clips of one frame share a row.
+    columns = frames.shape[1] if frames.shape[1] > 1 else min(len(pictures), 4)
+    pictures = np.pad(pictures, ((0, -len(pictures) % columns), (2, 2), (2, 2), (0, 0)),
+                      constant_values=128)  # fmt: skip
+    rows = [
+        np.concatenate(list(row), axis=1) for row in np.split(pictures, len(pictures) // columns)
+    ]
     return image_url(np.concatenate(rows, axis=0))
 
 

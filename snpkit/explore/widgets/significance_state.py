@@ -10,7 +10,7 @@ from snpkit.explore.widgets import significance_checks as checks
 from snpkit.explore.widgets.base import Explorer, State
 from snpkit.explore.widgets.significance_answers import Answers
 from snpkit.explore.widgets.significance_pictures import joint_map
-from snpkit.explore.widgets.significance_words import agreement_in_words
+from snpkit.explore.widgets.significance_words import agreement_in_words, minus
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -159,16 +159,18 @@ class SignificanceState(Explorer):
     @property
     def score_text(self) -> str:
         """The matching score in a sentence; "" without a clip."""
-        return "" if self.score is None else f"{self.answers.score_name}: {self.score:.2f}"
+        return (
+            "" if self.score is None else f"{self.answers.score_name}: {minus(f'{self.score:.2f}')}"
+        )
 
     @property
     def change_text(self) -> str:
         """What the edit did to the score, in a sentence."""
         if self.changed_score is None:
             return ""
-        change = self.changed_score - self.score
-        return (f"“{self.changed_caption}”: {self.score:.2f} → {self.changed_score:.2f} "
-                f"({change:+.2f})".replace("-", "\N{MINUS SIGN}"))  # fmt: skip
+        before, after = self.score, self.changed_score
+        numbers = f"{before:.2f} → {after:.2f} ({after - before:+.2f})"
+        return f"“{self.changed_caption}”: " + minus(numbers)
 
     def picture_alt(self) -> str:
         """Alt text of the frames."""

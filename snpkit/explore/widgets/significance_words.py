@@ -28,7 +28,7 @@ def strip_tokens(
         detail = word_facts(word, table, top_k)
         detail.append("; ".join(_measured(kind, place) for kind in kinds) + ".")
         if guesses and guesses[place]:
-            detail.append(f"The model would rather expect: {', '.join(guesses[place][:5])}.")
+            detail.append(f"Compared with: {', '.join(guesses[place][:5])}.")
         tokens.append({"text": word, "bars": bars, "detail": detail})
     return tokens
 
@@ -42,12 +42,12 @@ def word_facts(word: str, table: SignificanceTable | None, top_k: int) -> list[s
         return [f"{word}: not in the table", "Not counted as a verb, noun or adjective."]
     shares = entry.shares.items()
     parts = ", ".join(f"{part_name(part)} {share:.0%}" for part, share in shares)
-    counts = ", ".join(f"{count:,} as {part_name(part)}" for part, count in entry.parts.items())
+    counts = ", ".join(f"{count:,} times {part_name(part)}" for part, count in entry.parts.items())
     rank = f"rank {entry.rank + 1:,}"
     place = f"{rank} of the top {top_k:,}" if entry.rank < top_k else (
         f"{rank}, below the top {top_k:,}: not significant"
     )  # fmt: skip
-    lines = [f"{word}: {parts}", f"{place[0].upper()}{place[1:]}; counted {counts}."]
+    lines = [f"{word}: {parts}", f"{place[0].upper()}{place[1:]}; {counts}."]
     if entry.examples:
         lines.append("Captions: " + " · ".join(f"“{text}”" for text in entry.examples[:2]))
     return lines
@@ -63,7 +63,7 @@ def _measured(kind: Kind, place: int) -> str:
     name = kind.name.capitalize()
     if raw is None:
         return f"{name} {value:.2f}"
-    said = f"rank {raw:.0f}" if kind.name == "corpus" else f"raw value {raw + 0:.2f}"
+    said = f"rank {raw:.0f}" if kind.name == "corpus" else f"raw value {minus(f'{raw + 0:.2f}')}"
     return f"{name} {value:.2f} ({said})"
 
 
@@ -101,11 +101,16 @@ def agreement_in_words(one: str, other: str, value: float | None) -> str:
     strength = next(
         said
         for least, said in (
-            (0.7, "they put the words in much the same order"),
-            (0.3, "they agree in part"),
-            (-0.3, "they hardly agree"),
-            (-1.1, "they put the words in opposite orders"),
+            (0.7, "much the same order"),
+            (0.3, "in part"),
+            (-0.3, "hardly any"),
+            (-1.1, "opposite orders"),
         )
         if value >= least
     )
-    return f"Agreement of {one} and {other}: {value:.2f} (Spearman), {strength}."
+    return f"Agreement of {one} and {other} {minus(f'{value:.2f}')} (Spearman): {strength}."
+
+
+def minus(number: str) -> str:
+    """A written number with a minus sign that is as wide as its plus."""
+    return number.replace("-", "\N{MINUS SIGN}")
