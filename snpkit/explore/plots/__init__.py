@@ -6,6 +6,7 @@ that notebooks show with its alt text, and that pages take as PNG or as SVG.
 
 from snpkit.explore.plots import diagrams
 from snpkit.explore.plots.captions import caption_strip, masking_comparison
+from snpkit.explore.plots.cells import position_similarity, receptive_fields, window_partition
 from snpkit.explore.plots.curves import (
     LOSS_TITLES,
     evaluation_series,
@@ -16,6 +17,7 @@ from snpkit.explore.plots.curves import (
 )
 from snpkit.explore.plots.frames import Found, relevance_overlay, retrieval_strip
 from snpkit.explore.plots.matrices import attention_maps, similarity_matrix
+from snpkit.explore.plots.patches import clip_frames, patch_sheet, sampling_plan
 from snpkit.explore.plots.style import (
     PART_COLOURS,
     Picture,
@@ -40,6 +42,7 @@ __all__ = [
     "alt_text",
     "attention_maps",
     "caption_strip",
+    "clip_frames",
     "diagrams",
     "drawable",
     "evaluation_series",
@@ -47,9 +50,13 @@ __all__ = [
     "loss_series",
     "masking_comparison",
     "part_shares",
+    "patch_sheet",
+    "position_similarity",
     "recall_curves",
+    "receptive_fields",
     "relevance_overlay",
     "retrieval_strip",
+    "sampling_plan",
     "significance_distribution",
     "similarity_matrix",
     "smooth",
@@ -57,5 +64,6 @@ __all__ = [
     "to_png",
     "to_svg",
     "top_words",
+    "window_partition",
     "word_frequencies",
 ]
