@@ -8,6 +8,7 @@ from snpkit.cli import main
 from snpkit.data.samples import samples_folder
 from tests.browser.watching import HOSTILE, violations
 
+CAPTION = "a red fish is shaking over the meadow"
 pytestmark = pytest.mark.browser
 
 
@@ -59,6 +60,29 @@ def test_the_explain_command_writes_a_page_that_needs_nothing(explained, watch, 
     assert HOSTILE[place] in watched.page.locator("h1").inner_text()
     assert watched.page.evaluate("document.documentElement.scrollWidth") <= 1000
     watched.picture(f"explain-{scheme}")
+    assert violations(watched.page) == []
+
+
+@pytest.fixture(scope="module")
+def explorer():
+    from snpkit.explore.widgets import SignificanceExplorer
+
+    return SignificanceExplorer(caption=CAPTION, kind="match", compare="counterfactual")
+
+
+@pytest.mark.parametrize(("caption", "scheme"), [(CAPTION, "light"), (HOSTILE[0], "dark")])
+def test_the_explorer_exports_a_page_that_needs_nothing(explorer, watch, tmp_path, caption, scheme):
+    with explorer.together():
+        explorer.caption, explorer.selected, explorer.edit = caption, (0, 1), "mask"
+    path = tmp_path / "explorer.html"
+    explorer.export(path)
+    size = {"width": 1000, "height": 800}
+    watched = open_from_disk(watch, path, color_scheme=scheme, viewport=size)
+    watched.picture(f"exported-explorer-{scheme}")
+    assert_complete(watched)
+    watched.assert_harmless()
+    assert caption in watched.page.locator("body").inner_text()
+    assert watched.page.evaluate("document.documentElement.scrollWidth") <= 1000
     assert violations(watched.page) == []
 
 

@@ -1,6 +1,5 @@
 """A page of the browser that remembers everything that it should not have said, asked or done."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,15 @@ _HOSTILE_ELEMENTS = "img[src='x'], img[src$='/x'], [onerror], [onload='alert(1)'
 
 
 class Watch:
-    """What a page said (errors, dialogs) and asked for, from its first moment on."""
+    """What a page said (errors, dialogs) and asked for, from its first moment on.
 
-    def __init__(self, page: Any) -> None:
-        self.page = page
+    Args:
+        known: start of addresses outside that the surroundings ask for, not the explorers; that
+            they get no answer is no error.
+    """
+
+    def __init__(self, page: Any, known: str | None = None) -> None:
+        self.page, self.known = page, known
         self.errors: list[str] = []
         self.dialogs: list[str] = []
         self.outside: list[str] = []
@@ -37,8 +41,9 @@ class Watch:
         page.on("response", self._response)
 
     def _console(self, message: Any) -> None:
-        if message.type == "error":
-            self.errors.append(f"{message.text} [{message.location.get('url', '')}]")
+        url = message.location.get("url", "")
+        if message.type == "error" and not self._is_known(url):
+            self.errors.append(f"{message.text} [{url}]")
 
     def _dialog(self, dialog: Any) -> None:
         self.dialogs.append(dialog.message)
@@ -46,26 +51,24 @@ class Watch:
 
     def _request(self, url: str) -> None:
         self.requests.append(url)
-        if not url.startswith(LOCAL):
+        if not url.startswith(LOCAL) and not self._is_known(url):
             self.outside.append(url)
+
+    def _is_known(self, url: str) -> bool:
+        return self.known is not None and url.startswith(self.known)
 
     def _failed(self, request: Any) -> None:
         # A page that is left gives up what it was loading: no fault of anybody's.
-        if request.failure != "net::ERR_ABORTED":
+        if request.failure != "net::ERR_ABORTED" and not self._is_known(request.url):
             self.errors.append(f"{request.failure}: {request.url}")
 
     def _response(self, response: Any) -> None:
         if response.status >= 400:
             self.errors.append(f"{response.status}: {response.url}")
 
-    def assert_quiet(self, known: Callable[[str], bool] = lambda error: False) -> None:
-        """No error, no dialog, nothing from outside.
-
-        Args:
-            known: errors of the surroundings that are not the widget's.
-        """
-        errors = [error for error in self.errors if not known(error)]
-        assert not errors, "\n".join(errors)
+    def assert_quiet(self) -> None:
+        """No error, no dialog, nothing asked of the outside."""
+        assert not self.errors, "\n".join(self.errors)
         assert not self.dialogs, self.dialogs
         assert not self.outside, self.outside
 
@@ -84,22 +87,17 @@ class Watch:
         target.screenshot(path=ARTEFACTS / f"{name}.png", **more)
 
 
-def violations(page: Any, region: str | None = None, off: tuple[str, ...] = ()) -> list[str]:
-    """Serious and critical findings of axe-core, one line each.
+def violations(page: Any, region: Any = None) -> list[str]:
+    """Serious and critical findings of axe-core, one line each; no rule is switched off.
 
     Args:
-        region: CSS selector of what is checked; None = the whole page.
-        off: rules that the region cannot answer for.
+        region: locator of what is checked; None = the whole page.
     """
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
-    options = {
-        "resultTypes": ["violations"],
-        "preload": False,
-        "rules": {rule: {"enabled": False} for rule in off},
-    }
-    script = "async ([region, options]) => await axe.run(region || document, options)"
-    found = page.evaluate(script, [region, options])["violations"]
+    whole = page.locator(":root") if region is None else region
+    options = {"resultTypes": ["violations"], "preload": False}
+    found = whole.evaluate("(node, options) => axe.run(node, options)", options)["violations"]
     return [
         f"{one['impact']} {one['id']}: {one['help']}: {node['html'][:160]} {node['failureSummary']}"
         for one in found
