@@ -97,7 +97,7 @@ def _judge_receptive_side(answer: Any) -> str | None:
     for steps, right in ((1, 3), (2, 7), (3, 15), (4, 31)):
         found = called(answer, steps)
         if found != right:
-            return f"after {steps} convolution{'s' * (steps > 1)} a cell sees {right} pixels a side, not {found}."
+            return f"of {steps} such convolutions a cell sees {right} pixels a side, not {found}."
     return None
 
 

@@ -205,7 +205,9 @@ def _draw_groups(ax: Any, groups: np.ndarray) -> None:
     for (row, column), group in np.ndenumerate(groups):
         tint = _TINTS[int(group) % len(_TINTS)]
         ax.add_patch(Rectangle((column, row), 1, 1, facecolor=tint, edgecolor=PAPER, linewidth=0.4))
-        ax.text(column + 0.5, row + 0.55, int(group), ha="center", va="center", fontsize=6.5)
+    for group in np.unique(groups):
+        y, x = np.argwhere(groups == group).mean(0)
+        ax.text(x + 0.5, y + 0.54, int(group), ha="center", va="center", fontsize=8.5, color=INK)
     # A line wherever neighbours do not belong together.
     for row, column in np.argwhere(groups[:, 1:] != groups[:, :-1]):
         ax.plot([column + 1, column + 1], [row, row + 1], color=BLUE, linewidth=1.8)
