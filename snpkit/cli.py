@@ -13,7 +13,7 @@ from snpkit.errors import UserError
 
 COMMANDS = (
     "run", "generate", "mine", "pretrain", "evaluate", "search", "explain", "doctor",
-    "bench",
+    "bench", "verify",
 )  # fmt: skip
 
 

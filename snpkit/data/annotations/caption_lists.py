@@ -34,9 +34,9 @@ def read_manifest(context: Context, path: Path) -> Iterator[VideoText]:
 def read_clips(context: Context, path: Path) -> Iterator[VideoText]:
     """{"caption", "clip_name"}, the reference's jsonl, for pre-training and for retrieval.
 
-    A name without a dot stands for "<name>.mp4". Optional: "type" ("image" or "video"), the window
-    "start", "end" in seconds (not of images), "retrieval_key" of test rows, which becomes the id.
-    "sen_id" and "label" are kept in `extra` as "sen_id" and "reference_label".
+    A video's name without a dot stands for "<name>.mp4". Optional: "type" ("image" or "video"),
+    the window "start", "end" in seconds (not of images), "retrieval_key" of test rows, which
+    becomes the id. "sen_id" and "label" are kept in `extra` as "sen_id" and "reference_label".
     """
 
     def row(record: Record) -> Iterator[VideoText]:
@@ -44,9 +44,10 @@ def read_clips(context: Context, path: Path) -> Iterator[VideoText]:
         kind = record.value.get("type", "video")
         if kind not in ("video", "image"):
             raise WrongRow(f'"type" is {shorten(kind)}; it must be "video" or "image"')
-        if "." not in clip:
-            clip += ".mp4"
-        video = context.image(clip) if kind == "image" else context.video(clip)
+        if kind == "image":
+            video = context.image(clip)
+        else:
+            video = context.video(clip if "." in clip else f"{clip}.mp4")
         window = {} if kind == "image" else {k: record.value.get(k) for k in ("start", "end")}
         kept = {"sen_id": "sen_id", "label": "reference_label"}
         extra = {new: record.value[key] for key, new in kept.items() if key in record.value}

@@ -119,13 +119,16 @@ class Layout:
             raise UserError(f"{self.name} in {self.root} has no split {split!r}; it has: {there}.")
         return self._rows(chosen, names, problems)
 
+    def rows_of(self, part: Part, problems: Problems | None = None) -> Iterator[VideoText]:
+        """The rows of one of the parts; else as `rows`."""
+        return part.read(Context(Locator(self.root), part.split, problems, self.labels))
+
     def _rows(
         self, parts: Iterable[Part], names: set[str | None], problems: Problems | None
     ) -> Iterator[VideoText]:
-        locator, empty = Locator(self.root), True
+        empty = True
         for part in parts:
-            context = Context(locator, part.split, problems, self.labels)
-            for row in part.read(context):
+            for row in self.rows_of(part, problems):
                 if None in names or row.split in names:
                     empty = False
                     yield row

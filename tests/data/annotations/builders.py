@@ -232,7 +232,7 @@ def reference(root: Path, captions: list[str]) -> list[tuple]:
     return [
         (
             "train",
-            f"{'images' if n % 2 else 'videos'}/a/{n}.mp4",
+            f"images/a/{n}.jpg" if n % 2 else f"videos/a/{n}.mp4",
             c,
             {"sen_id": n, "reference_label": 1},
         )

@@ -1,0 +1,240 @@
+"""`snpkit verify`: counts, everything that can be wrong, exit codes, JSON."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from snpkit.cli import main
+from tests.data.annotations.builders import BUILDERS, msrvtt, write_csv, write_json, write_lines
+from tests.video.films import write_film
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory) -> list[Path]:
+    """Films that differ in what they hold."""
+    folder = tmp_path_factory.mktemp("films")
+    paths = [folder / f"{number}.mp4" for number in range(4)]
+    for number, path in enumerate(paths):
+        write_film(path, 4 + number, 64, 64)
+    return paths
+
+
+@pytest.fixture
+def healthy(tmp_path, films) -> Path:
+    """MSR-VTT in small: video0, video1 to train on, video10 to test with; nothing is wrong."""
+    root = tmp_path / "msrvtt"
+    msrvtt(root, ["a kite", "a dog", "a cat sleeps"])
+    (root / "videos").mkdir()
+    for film, name in zip(films, ("video0", "video1", "video10"), strict=False):
+        shutil.copy(film, root / "videos" / f"{name}.mp4")
+    return root
+
+
+@pytest.fixture
+def verified(capsys):
+    """Run `snpkit verify --json`: the status, and {(kind, split): names} of the first data set."""
+
+    def run(root: Path, *options: str) -> tuple[int, dict]:
+        capsys.readouterr()
+        status = main(["verify", str(root), "--json", *options])
+        found = json.loads(capsys.readouterr().out)["data_sets"][0]["findings"]
+        for finding in found:
+            assert finding["count"] == len(finding["names"]) and finding["advice"]
+        return status, {(one["kind"], one["split"]): one["names"] for one in found}
+
+    return run
+
+
+def test_a_healthy_set_is_counted(healthy, capsys, verified):
+    assert main(["verify", str(healthy)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{healthy}: msrvtt-7k (retrieval)",
+        "  split        captions       videos",
+        "  train               2            2",
+        "  test                1            1",
+        "  no problems; 3 videos decoded",
+    ]
+    assert verified(healthy, "--decode", "0", "--duplicates") == (0, {})
+
+
+def test_missing_empty_and_unreadable_files(healthy, verified):
+    (healthy / "videos" / "video0.mp4").unlink()
+    (healthy / "videos" / "video1.mp4").write_bytes(b"")
+    (healthy / "videos" / "video10.mp4").write_bytes(b"this is no film")
+    status, found = verified(healthy)
+    assert status == 1
+    (unreadable,) = found.pop(("unreadable file", "test"))
+    assert unreadable.startswith("videos/video10.mp4: ") and "\n" not in unreadable
+    assert found == {
+        ("missing file", "train"): ["videos/video0.mp4"],
+        ("empty file", "train"): ["videos/video1.mp4"],
+    }
+    assert ("unreadable file", "test") not in verified(healthy, "--decode", "0")[1]
+
+
+def test_so_many_are_decoded_of_each_split(tmp_path, films, capsys):
+    rows = [
+        {"id": f"{n}", "video": f"{n}.mp4", "caption": "a", "split": "train" if n < 10 else "test"}
+        for n in range(15)
+    ]
+    write_lines(tmp_path / "manifest.jsonl", rows)
+    for n in range(15):
+        shutil.copy(films[0], tmp_path / f"{n}.mp4")
+    for asked, tried in (("3", 6), ("10", 15), ("1000", 15), ("-1", 15), ("0", 0)):
+        assert main(["verify", str(tmp_path), "--decode", asked]) == 0
+        assert f"no problems; {tried} videos decoded" in capsys.readouterr().out
+
+
+def test_a_video_in_two_splits(healthy, verified):
+    write_csv(healthy / "MSRVTT_train.7k.csv", ["video_id"], [["video0"], ["video1"], ["video10"]])
+    status, found = verified(healthy)
+    assert status == 1
+    assert found == {("video in two splits", ""): ["videos/video10.mp4 (test, train)"]}
+
+
+def test_videos_of_another_data_set(healthy, verified):
+    write_csv(healthy / "MSRVTT_train.7k.csv", ["video_id"], [["video0"], ["video999"]])
+    status, found = verified(healthy)
+    assert status == 1
+    ((key, names),) = found.items()
+    assert key == ("video without captions", "train") and "line 3: 'video999'" in names[0]
+
+
+@pytest.mark.parametrize("name", ["msrvtt_ret_test1k.json", "test.json"])
+def test_a_1ka_test_list_with_twenty_captions_a_video(tmp_path, verified, name):
+    items = [{"video": f"video{n}.mp4", "caption": ["a"] * (20 - 19 * n)} for n in range(2)]
+    write_json(tmp_path / name, items)
+    status, found = verified(tmp_path)
+    assert status == 1
+    kind = "several captions per 1k-A test video"
+    assert found[kind, "test"] == ["videos/video0.mp4 (20)"]
+
+
+def test_a_full_test_list_may_have_twenty_captions(tmp_path, verified):
+    items = [{"video": f"video{n}.mp4", "caption": ["a", "b"]} for n in range(1001)]
+    write_json(tmp_path / "test.json", items)
+    assert set(verified(tmp_path)[1]) == {("missing file", "test")}
+
+
+def test_multiple_choice_traps(tmp_path, verified):
+    row = {"clip_name": "video1", "title": "", "answer": "4", "options": list("abcde")}
+    bad = [
+        row | {"answer": 5},
+        row | {"answer": "-1"},
+        row | {"options": list("abcdef")},
+        row | {"options": ["a", "b", " ", "d", "e"]},
+    ]
+    write_lines(tmp_path / "msrvtt_mc_test.jsonl", [row, *bad])
+    status, found = verified(tmp_path)
+    assert status == 1
+    found.pop(("missing file", "test"))
+    assert [(kind, len(names)) for (kind, _), names in found.items()] == [
+        ("answer outside the options", 2),
+        ("empty option", 1),
+        ("not five options", 1),
+    ]
+    assert "line 2" in found["answer outside the options", "test"][0]
+
+
+def test_answers_outside_the_label_set_are_a_note_until_they_are_most(healthy, verified):
+    for path in healthy.glob("MSRVTT*"):
+        path.unlink()
+    BUILDERS["msrvtt-qa"](healthy, ["who?", "what?", "where?"])
+    shutil.copy(healthy / "videos" / "video0.mp4", healthy / "videos" / "video2.mp4")
+    assert verified(healthy) == (0, {("answer outside the label set", "train"): ["train:3"]})
+    write_json(healthy / "train_ans2label.json", {"yes": 0})
+    status, found = verified(healthy)
+    assert status == 1
+    assert found == {("label set of other answers", "train"): ["train:1", "train:3"]}
+    write_json(healthy / "train_ans2label.json", {"yes": 1, "no": 1})
+    status, found = verified(healthy)
+    assert status == 1 and "damaged file" in {kind for kind, _ in found}
+
+
+def test_wrong_rows_are_named_and_the_others_counted(tmp_path, capsys, verified):
+    (tmp_path / "a.mp4").mkdir()  # a folder is no film
+    good = {"id": "1", "video": "b.mp4", "caption": "a", "split": "train"}
+    bad = [
+        {"caption": " "},
+        {"video": "../x.mp4"},
+        {"start": -1},
+        {},
+        {"id": "2", "video": "a.mp4"},
+    ]
+    write_lines(tmp_path / "manifest.jsonl", [good, *(good | change for change in bad)])
+    status, found = verified(tmp_path)
+    assert status == 1
+    assert {key: len(names) for key, names in found.items()} == {
+        ("empty caption", ""): 1,
+        ("path", ""): 1,
+        ("wrong row", ""): 1,
+        ("same id twice", "train"): 1,
+        ("missing file", "train"): 2,
+    }
+    assert "manifest.jsonl, line 3: " in found["path", ""][0]
+    main(["verify", str(tmp_path)])
+    assert "train               3            2" in capsys.readouterr().out
+
+
+def test_a_file_that_is_cut_off(healthy, verified):
+    path = healthy / "MSRVTT_data.json"
+    path.write_bytes(path.read_bytes()[:-20])
+    status, found = verified(healthy)
+    assert status == 1
+    assert "MSRVTT_data.json is not JSON, or it is cut off" in found["damaged file", "train"][0]
+
+
+def test_the_same_content_under_two_names(healthy, verified):
+    videos = healthy / "videos"
+    shutil.copy(videos / "video0.mp4", videos / "video1.mp4")
+    status, found = verified(healthy, "--duplicates")
+    assert (status, found) == (
+        0,
+        {("duplicate files", "train"): ["videos/video0.mp4 = videos/video1.mp4"]},
+    )
+    shutil.copy(videos / "video0.mp4", videos / "video10.mp4")
+    status, found = verified(healthy, "--duplicates")
+    assert status == 1 and len(found["same content in two splits", ""]) == 1
+    assert verified(healthy) == (0, {})
+
+
+def test_links_out_of_the_root(healthy, verified, films):
+    (healthy / "videos" / "video0.mp4").unlink()
+    os.symlink(films[0], healthy / "videos" / "video0.mp4")
+    status, found = verified(healthy)
+    assert status == 1
+    assert "leads out of" in found["path", "train"][0]
+
+
+def test_the_rest_of_many_names_is_counted(tmp_path, capsys):
+    items = [{"video": f"video{n}.mp4", "caption": "a"} for n in range(1234)]
+    write_json(tmp_path / "train.json", items)
+    assert main(["verify", str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3].startswith("  PROBLEM  1,234 x missing file in train: ")
+    assert lines[7:] == ["           and 1,231 more", "  1,234 problems; 0 videos decoded"]
+
+
+def test_several_data_sets_in_one_folder(healthy, capsys):
+    shutil.copy(healthy / "MSRVTT_train.7k.csv", healthy / "MSRVTT_train.9k.csv")
+    assert main(["verify", str(healthy)]) == 0
+    out = capsys.readouterr().out
+    assert ": msrvtt-7k (" in out and ": msrvtt-9k (" in out
+    assert main(["verify", str(healthy), "--layout", "msrvtt-9k"]) == 0
+    assert ": msrvtt-7k (" not in capsys.readouterr().out
+
+
+def test_what_is_no_data_set(tmp_path, said):
+    assert said("verify", tmp_path)[0] == 2
+    status, problem = said("verify", tmp_path / "none")
+    assert status == 2 and "is no folder" in problem
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "notes.txt").write_text("a")
+    status, problem = said("verify", tmp_path)
+    assert status == 2 and "holds no data set" in problem
+    BUILDERS["webvid-2m"](tmp_path, ["a"])
+    status, problem = said("verify", tmp_path, "--layout", "coco")
+    assert status == 2 and "it holds: webvid-2m" in problem
