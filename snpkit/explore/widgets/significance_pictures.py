@@ -93,7 +93,7 @@ def static_picture(explorer: "SignificanceExplorer") -> Html:
     lines = [explorer.agreement_text, explorer.score_text, explorer.change_text]
     return tag(
         "div",
-        tag("p", tag("strong", "Which words matter"), " · ", explorer.clip_name),
+        tag("p", tag("strong", f"“{explorer.caption}”"), " · ", explorer.clip_name),
         _words_table(explorer.words, explorer.shown_kinds),
         *(tag("p", line) for line in lines if line),
         frames,
