@@ -12,8 +12,8 @@ from importlib import import_module
 from snpkit.errors import UserError
 
 COMMANDS = (
-    "run", "generate", "mine", "pretrain", "evaluate", "search", "explain", "doctor",
-    "bench", "verify",
+    "run", "generate", "mine", "pretrain", "finetune", "evaluate", "search", "explain", "doctor",
+    "plan", "bench", "verify",
 )  # fmt: skip
 
 

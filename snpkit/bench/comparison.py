@@ -1,32 +1,11 @@
 """Two ways of doing the same work, timed in turns: rates, their ratio, and how far they scatter."""
 
-import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from snpkit.errors import UserError
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The median of some repeats, with the least and the greatest of them."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: list[float]) -> "Spread":
-        """The spread of one value or more."""
-        return cls(statistics.median(values), min(values), max(values))
-
-    def text(self, digits: int = 0) -> str:
-        """Such as "5.2 (4.9 to 5.6)"."""
-        median, low, high = (
-            f"{value:,.{digits}f}" for value in (self.median, self.low, self.high)
-        )
-        return f"{median} ({low} to {high})"
+from snpkit.training.planning_units import Spread
 
 
 @dataclass(frozen=True)
@@ -103,9 +82,9 @@ class Comparison:
         """As lines of text."""
         subject, count = self.subject, len(self.rounds)
         rows = (
-            (subject.plain, self.plain.text(), subject.unit),
-            (subject.ours, self.ours.text(), subject.unit),
-            ("ratio", self.ratio.text(1), "times"),
+            (subject.plain, _say(self.plain), subject.unit),
+            (subject.ours, _say(self.ours), subject.unit),
+            ("ratio", _say(self.ratio, 1), "times"),
         )
         wide, rates = (max(len(row[column]) for row in rows) for column in (0, 1))
         lines = [f"{way:{wide}}  {rate:>{rates}} {unit}" for way, rate, unit in rows]
@@ -124,3 +103,11 @@ def compare(subject: Subject, repeat: int) -> Comparison:
     if repeat < 1:
         raise UserError(f"--repeat is {repeat}; measure at least once.")
     return Comparison(subject, [subject.measure() for _ in range(repeat)])
+
+
+def _say(spread: Spread, digits: int = 0) -> str:
+    """Such as "5.2 (4.9 to 5.6)"."""
+    median, low, high = (
+        f"{value:,.{digits}f}" for value in (spread.median, spread.low, spread.high)
+    )
+    return f"{median} ({low} to {high})"

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snpkit.bench.comparison import Comparison, Round, Spread, Subject, compare
+from snpkit.bench.comparison import Comparison, Round, Subject, compare
 from snpkit.bench.subjects import SUBJECTS, get_subject
 from snpkit.errors import UserError
+from snpkit.training.planning_units import Spread
 
 rates = st.floats(0.1, 1e6)
 

@@ -1,0 +1,72 @@
+"""`snpkit plan`: what a recipe will take, from a few steps measured here."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+if TYPE_CHECKING:
+    from snpkit.training.schema import Recipe
+
+
+def plan(
+    recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")] = "laptop",
+    data: str | None = None,
+    manifest: Path | None = None,
+    steps: int = 8,
+    batch: int | None = None,
+    time_limit: float = 120.0,
+    changes: Annotated[
+        tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE ...")
+    ] = (),
+    device: str = "auto",
+    json: bool = False,
+) -> int:
+    """Measure a few steps of a recipe here; say what time, memory and storage a whole run takes.
+
+    The steps are real: the recipe's model, losses, optimiser and number format. Where its batch is
+    too large for this machine, a smaller one is measured and the rest is reckoned, and said so.
+
+    Args:
+        recipe: laptop, gpu_subset, coco_vg_resnet, coco_vg_pvt, webvid_swin, or a recipe.json.
+        data: Number of pairs to plan for, such as 40000, 40k or 2.5M, beside the usual ones.
+        manifest: Clips to take the steps on, decoding included; noise by default.
+        steps: Steps to measure, after warm-up.
+        batch: Samples to measure with; by default the recipe's, or as many as fit.
+        time_limit: Seconds to measure for; a step under way is finished.
+        changes: Fields of the recipe to change, such as data.batch_size=32.
+        device: auto, cpu, cuda or mps.
+        json: Print JSON in place of a table.
+    """
+    import sys
+    from json import dumps
+
+    from snpkit.training.planning import PAIRS, check_pairs, extrapolate, measure
+    from snpkit.training.planning_report import plan_text
+    from snpkit.training.planning_units import read_pairs
+
+    chosen = _recipe(recipe, changes)
+    asked = sorted({*PAIRS, *([] if data is None else [read_pairs(data)])})
+    check_pairs(chosen, asked[0])  # before the work
+    print(f"Measuring {chosen.name}, about {time_limit:.0f} s at most ...", file=sys.stderr)
+    found = measure(
+        chosen, manifest=manifest, steps=steps, batch=batch, device=device, time_limit=time_limit
+    )
+    plans = [extrapolate(found, pairs) for pairs in asked]
+    if json:
+        values = {"measurement": found.to_dict(), "plans": [each.to_dict() for each in plans]}
+        print(dumps(values, indent=2, ensure_ascii=False))
+    else:
+        print(plan_text(found, plans))
+    return 0
+
+
+def _recipe(name: str, changes: tuple[str, ...]) -> "Recipe":
+    """The recipe as `snpkit pretrain` with the same words would train it."""
+    from snpkit.commands.pretrain import _change
+    from snpkit.files import read_json
+    from snpkit.training.recipes import get_recipe
+    from snpkit.training.schema import override, recipe_from_dict
+
+    chosen = recipe_from_dict(read_json(name)) if name.endswith(".json") else get_recipe(name)
+    return override(chosen, dict(_change(text) for text in changes))

@@ -1,0 +1,286 @@
+"""From a few measured steps to the time, memory and storage of a whole run.
+
+    measurement = measure(get_recipe("laptop"))
+    measurement.step_seconds.median, measurement.memory.peak
+    plan = extrapolate(measurement, pairs=250_000)
+    plan.seconds.median, plan.storage_bytes
+
+What is measured and what is reckoned from it is kept apart: `Measurement.assumptions` says it in
+sentences.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from snpkit.data.samples import Manifest
+from snpkit.errors import UserError
+from snpkit.files import read_json, write_json
+from snpkit.training.optimisation import total_steps
+from snpkit.training.planning_data import ClipFacts, measure_clips
+from snpkit.training.planning_model import Growth, StepModel, Timing
+from snpkit.training.planning_units import Spread
+from snpkit.training.schema import Recipe, recipe_to_dict
+
+PAIRS = (10_000, 250_000, 2_500_000, 10_000_000)
+# A step under way is finished, and the first ones always run: so much longer may it take.
+_PATIENCE = (4.0, 60.0)  # times the limit, and seconds for starting the process
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Where the peak of memory goes, in bytes; the parts add up to `peak`.
+
+    Attributes:
+        program: held before there was a model: Python, its libraries, tokenizer, tagger.
+        cache: decoded frames kept in memory.
+        weights: parameters and buffers.
+        gradients: one per trainable parameter.
+        optimiser: AdamW's two averages per parameter.
+        activations: the rest of what was measured: activations and working space.
+    """
+
+    program: float
+    cache: float
+    weights: float
+    gradients: float
+    optimiser: float
+    activations: float
+
+    @property
+    def peak(self) -> float:
+        """Bytes held at most."""
+        return sum(vars(self).values())
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a few steps of a recipe took on this machine.
+
+    Attributes:
+        recipe: the recipe as it is, whatever batch was measured.
+        steps: the measured steps, and the model that takes them to the recipe's batch.
+        pairs: cross-modal pairs of the recipe's own batch.
+        memory: at the recipe's batch; None where nobody counts memory.
+        measured_peak: bytes held at most in the measured steps.
+        parameters: of the model, each shared one once.
+        device, precision: where and in which number format the steps ran.
+        source: what the steps were taken on, in words.
+        loading: seconds of filling the frame cache, per pair; None without a cache.
+        clips: sizes of the clips' files.
+        vocabulary: words of the model.
+        words_known: False where the recipe's tokenizer was not at hand.
+    """
+
+    recipe: Recipe
+    steps: StepModel
+    pairs: int
+    memory: Memory | None
+    measured_peak: float | None
+    parameters: int
+    device: str
+    precision: str
+    source: str
+    loading: float | None
+    clips: ClipFacts
+    vocabulary: int
+    words_known: bool = True
+
+    @property
+    def scaled(self) -> bool:
+        """Whether a smaller batch than the recipe's was measured."""
+        return self.steps.full.batch < self.recipe.data.batch_size
+
+    @property
+    def samples_per_step(self) -> int:
+        """Samples of an optimiser step: those of all its forward passes."""
+        return self.recipe.data.batch_size * self.recipe.optimisation.accumulation
+
+    @property
+    def step_seconds(self) -> Spread:
+        """Seconds of one of the recipe's steps."""
+        return self.steps.seconds_at(self.recipe.data.batch_size, self.pairs)
+
+    @property
+    def samples_per_second(self) -> float:
+        """Samples trained on in a second, by the median step."""
+        return self.samples_per_step / self.step_seconds.median
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the figures rest on, in sentences."""
+        from snpkit.training.planning_report import assumptions
+
+        return assumptions(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        values = asdict(self) | {"recipe": recipe_to_dict(self.recipe)}
+        reckoned = {
+            "scaled": self.scaled,
+            "step_seconds": asdict(self.step_seconds),
+            "samples_per_second": self.samples_per_second,
+            "assumptions": self.assumptions,
+        }
+        return json.loads(json.dumps(values | reckoned))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a recipe takes on so many pairs.
+
+    Attributes:
+        pairs: caption-video pairs of the training set.
+        steps_per_epoch: optimiser steps of one pass over them.
+        epoch_seconds: time of one pass.
+        steps: of the recipe's whole run.
+        epochs: passes over the pairs in it.
+        seconds: its time.
+        storage_bytes: the clips' files.
+        cache_bytes: decoded frames in memory; None where the recipe keeps none.
+    """
+
+    pairs: int
+    steps_per_epoch: float
+    epoch_seconds: Spread
+    steps: int
+    epochs: float
+    seconds: Spread
+    storage_bytes: float
+    cache_bytes: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+
+def check_pairs(recipe: Recipe, pairs: int) -> None:
+    """Raise UserError where so many pairs do not fill one batch."""
+    if pairs < recipe.data.batch_size:
+        raise UserError(
+            f"{pairs} pairs give no batch of {recipe.data.batch_size}; take more pairs."
+        )
+
+
+def extrapolate(measurement: Measurement, pairs: int) -> Plan:
+    """Time and storage of the measured recipe on `pairs` pairs.
+
+    Raises:
+        UserError: they are less than a batch.
+    """
+    recipe, clips = measurement.recipe, measurement.clips
+    check_pairs(recipe, pairs)
+    batches = pairs // recipe.data.batch_size
+    per_epoch = batches / recipe.optimisation.accumulation
+    steps = total_steps(recipe.optimisation, batches)
+    step, files = measurement.step_seconds, pairs * clips.clips_per_pair
+    frame = 3 * recipe.data.size**2  # bytes
+    cached = recipe.data.cache and clips.frames is not None
+    return Plan(
+        pairs=pairs,
+        steps_per_epoch=per_epoch,
+        epoch_seconds=step.times(per_epoch),
+        steps=steps,
+        epochs=steps / per_epoch,
+        seconds=step.times(steps),
+        storage_bytes=files * clips.file_bytes,
+        cache_bytes=files * clips.frames * frame if cached else None,
+    )
+
+
+def measure(
+    recipe: Recipe,
+    *,
+    manifest: str | Path | None = None,
+    steps: int = 8,
+    batch: int | None = None,
+    device: str = "auto",
+    time_limit: float = 120.0,
+) -> Measurement:
+    """Take a few steps of a recipe in a fresh process and measure them.
+
+    The steps are those of `pretrain`: the recipe's model, losses, optimiser and number format.
+    Without a manifest they see noise and generated captions in the recipe's shapes.
+
+    Args:
+        manifest: clips to train the steps on, read as the recipe reads them.
+        steps: to measure, after warm-up; fewer where the time runs out, but at least one.
+        batch: samples to measure with; None = the recipe's, or the largest that seems to fit.
+        device: auto, cpu, cuda or mps.
+        time_limit: seconds to measure for; a step under way is finished.
+
+    Raises:
+        UserError: a number is out of range, the manifest cannot be read, or a step takes too
+            much time or memory.
+    """
+    full = recipe.data.batch_size
+    if steps < 1 or not time_limit > 0:
+        raise UserError("Measuring takes at least one step and a positive time limit.")
+    if batch is not None and not 2 <= batch <= full:
+        raise UserError(f"--batch is {batch}; measure with 2 to {full} samples, the recipe's own.")
+    loaded = None if manifest is None else Manifest.load(manifest)
+    clips = measure_clips(loaded)
+    request = {
+        "recipe": recipe_to_dict(recipe), "steps": steps, "batch": batch, "device": device,
+        "manifest": None if manifest is None else str(Path(manifest).resolve()),
+        "time_limit": time_limit,
+    }  # fmt: skip
+    answer = _ask_fresh_process(request, _PATIENCE[0] * time_limit + _PATIENCE[1])
+    if "error" in answer:
+        raise UserError(answer["error"])
+    source = "noise and generated captions" if manifest is None else f"clips of {manifest}"
+    return _measurement(recipe, answer, clips, source)
+
+
+def _ask_fresh_process(request: dict[str, Any], patience: float) -> dict[str, Any]:
+    offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answered = Path(folder) / "request.json", Path(folder) / "answer.json"
+        write_json(asked, request)
+        command = [sys.executable, "-m", "snpkit.training.planning_steps", asked, answered]
+        try:
+            ended = subprocess.run(
+                command, env=os.environ | offline, timeout=patience, capture_output=True, text=True
+            )
+        except subprocess.TimeoutExpired:
+            raise UserError(
+                f"The steps did not end within {patience:.0f} s; measure a smaller batch (--batch) "
+                "or allow more time (--time-limit)."
+            ) from None
+        if answered.is_file():
+            return read_json(answered)
+        lines = ended.stderr.strip().splitlines()
+        reason = lines[-1] if lines else f"it ended with status {ended.returncode}"
+        if ended.returncode == -9:
+            reason = "it was killed, probably for want of memory"
+        raise UserError(f"The steps could not be measured ({reason}); try a smaller --batch.")
+
+
+def _measurement(
+    recipe: Recipe, answer: dict[str, Any], clips: ClipFacts, source: str
+) -> Measurement:
+    """Put together what the fresh process wrote down."""
+    full = Timing(**answer["full"])
+    growth = None if answer["growth"] is None else Growth(**answer["growth"])
+    held = {"program": answer["program"], "cache": answer["cache"], **answer["parts"]}
+    known = full.peak is not None
+    rest = max(0.0, full.peak - sum(held.values())) if known else 0.0
+    steps, pairs = StepModel(full, growth, rest), answer["pairs"]
+    rest = steps.activations_at(recipe.data.batch_size, pairs)
+    return Measurement(
+        recipe=recipe,
+        steps=steps,
+        pairs=pairs,
+        memory=Memory(**held, activations=rest) if known else None,
+        measured_peak=full.peak,
+        source=source,
+        clips=clips,
+        **{name: answer[name] for name in (
+            "parameters", "device", "precision", "loading", "vocabulary", "words_known"
+        )},
+    )

@@ -1,0 +1,63 @@
+"""Memory of this process and of its device, in bytes."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """The most memory held so far: allocated on a CUDA device, else resident in this process.
+
+    On Linux the mark is that of this program alone; what getrusage gives is inherited from the
+    process that started it. None where nobody counts it (Windows).
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    found = _status("VmHWM")
+    if found is not None:
+        return found
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS gives bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def current_memory(device: torch.device) -> int:
+    """The memory held now; where only the peak is known, that."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return _status("VmRSS") or peak_memory(device) or 0
+
+
+def available_memory(device: torch.device) -> int | None:
+    """The memory that is still to be had, a container's limit heeded; None if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = _kilobytes(Path("/proc/meminfo"), "MemAvailable")
+    try:
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text())
+        room = limit - int((group / "memory.current").read_text())
+    except (OSError, ValueError):  # no such file, or "max" = no limit
+        return free
+    return room if free is None else min(free, room)
+
+
+def _status(name: str) -> int | None:
+    return _kilobytes(Path("/proc/self/status"), name)
+
+
+def _kilobytes(path: Path, name: str) -> int | None:
+    """The value of a line such as "VmHWM:   1234 kB", in bytes."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key == name:
+            return int(value.split()[0]) * 1024
+    return None
