@@ -168,8 +168,7 @@ def link(
             setattr(explorer, name, convert(change["new"]))
         finally:
             state["asked"] = False
-        if control.has_trait("invalid"):
-            control.invalid = explorer.status.wrong
+        mark(control, explorer)
 
     def follow(change: Any) -> None:
         if not state["asked"]:
@@ -184,3 +183,10 @@ def link(
     setattr(control, trait, back(getattr(explorer, name)))
     control.observe(ask, trait)
     explorer.observe(follow, name)
+
+
+def mark(control: ipywidgets.Widget, explorer: Explorer) -> None:
+    """Mark a field as invalid if what it asked for was just refused, and say why beside it."""
+    if control.has_trait("invalid"):
+        control.problem = explorer.status.text if explorer.status.wrong else ""
+        control.invalid = explorer.status.wrong

@@ -54,7 +54,7 @@ class TextInput(Control):
 
     Attributes:
         suggestions: offered while typing.
-        invalid: the text was refused (aria-invalid).
+        invalid: the text was refused (aria-invalid), for the reason that `problem` gives.
         live: False = only on Enter and on leaving.
         number: a field for whole numbers; `value` stays text.
     """
@@ -64,6 +64,7 @@ class TextInput(Control):
     placeholder = traitlets.Unicode().tag(sync=True)
     suggestions = traitlets.List(traitlets.Unicode()).tag(sync=True)
     invalid = traitlets.Bool(False).tag(sync=True)
+    problem = traitlets.Unicode().tag(sync=True)
     live = traitlets.Bool(True).tag(sync=True)
     number = traitlets.Bool(False).tag(sync=True)
 

@@ -1,12 +1,12 @@
 """What each trait of the SignificanceExplorer may hold, and the clips on offer."""
 
 from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snpkit.errors import UserError
 from snpkit.explore.significance import KINDS
+from snpkit.explore.widgets.sample_clips import sample_captions
 
 if TYPE_CHECKING:
     from snpkit.explore.widgets.significance import SignificanceExplorer
@@ -16,19 +16,12 @@ EDITS = ("none", "mask", "replace")
 _LARGEST_SEED = 2**63 - 1
 
 
-@lru_cache(maxsize=1)
 def samples() -> dict[str, list[str]]:
     """Shipped clips, as paths below the samples' folder, with their captions."""
-    from snpkit.data.samples import sample_manifest
-
-    found: dict[str, list[str]] = {}
     try:
-        rows = sample_manifest().rows
+        return sample_captions()
     except UserError:  # installed without them
         return {}
-    for row in rows:
-        found.setdefault(row.video, []).append(row.caption)
-    return found
 
 
 def path_of(clip: str) -> str:

@@ -8,7 +8,7 @@ import ipywidgets
 from snpkit.explore.significance import KINDS
 from snpkit.explore.widgets import significance_checks as checks
 from snpkit.explore.widgets import significance_pictures as pictures
-from snpkit.explore.widgets.base import link
+from snpkit.explore.widgets.base import link, mark
 from snpkit.explore.widgets.controls import (
     Button,
     Download,
@@ -20,6 +20,7 @@ from snpkit.explore.widgets.controls import (
     Toggle,
     TokenStrip,
 )
+from snpkit.explore.widgets.sample_clips import clip_options
 from snpkit.explore.widgets.significance_words import mask_tokens_shown, strip_tokens
 
 if TYPE_CHECKING:
@@ -98,13 +99,12 @@ class Panels:
         return ipywidgets.VBox([self.caption, _row(self.clip, self.path)]).add_class("snpkit-form")
 
     def _offer_clips(self) -> None:
-        own = self.explorer.clip
+        own, shipped = self.explorer.clip, checks.samples()
         offered = [["", "No clip"]]
-        if own and own not in checks.samples():
-            offered.append([own, Path(own).name, "Your file"])
-        for clip, captions in checks.samples().items():
-            group = "Real clips" if clip.startswith("real/") else "Generated clips"
-            offered.append([clip, captions[0], group])
+        if own and own not in shipped:
+            offered.append([own, Path(own).name, "Your own"])
+        if shipped:
+            offered += clip_options(next(iter(shipped)))[0]
         with self.clip.hold_trait_notifications():
             self.clip.options, self.clip.value = offered, own
 
@@ -115,7 +115,7 @@ class Panels:
     def _typed_path(self, path: str) -> None:
         if path and path != self.explorer.clip:
             self.explorer.clip = path
-            self.path.invalid = self.explorer.status.wrong
+            mark(self.path, self.explorer)
 
     def _show_clip(self) -> None:
         clip = self.explorer.clip
@@ -171,8 +171,8 @@ class Panels:
     def _show_frames(self) -> None:
         explorer = self.explorer
         frames, maps, time = explorer.frames, explorer.relevance, explorer.time
-        for control in (self.film, self.time):
-            control.layout.display = "" if explorer.frame_count > 1 else "none"
+        for control, least in ((self.film, 2), (self.time, 2), (self.show_map, 1)):
+            control.layout.display = "" if explorer.frame_count >= least else "none"
         self.show_map.disabled = not explorer.selected
         if frames is None:
             self.pair.source = self.film.source = ""
@@ -206,11 +206,14 @@ class Panels:
         self.change = Note(kind="figure", live=True)
         about = "A higher score is a better match. Only scores of one model can be compared."
         quiet = Note(label=about, kind="quiet")
-        return _panel("What if", self.score, _row(self.edit, self.replacement), self.change, quiet)
+        self.edits = ipywidgets.VBox([_row(self.edit, self.replacement), self.change, quiet])
+        return _panel("What if", self.score, self.edits.add_class("snpkit-form"))
 
     def _show_change(self) -> None:
         explorer = self.explorer
+        self.score.kind = "figure" if explorer.clip else "quiet"
         self.score.label = explorer.score_text or "Choose a clip to see how it matches."
+        self.edits.layout.display = "" if explorer.clip else "none"
         self.replacement.disabled = explorer.edit != "replace"
         guesses = explorer.explanation().guesses if explorer.clip and explorer.selected else None
         self.replacement.suggestions = guesses[explorer.selected[0]] if guesses else []

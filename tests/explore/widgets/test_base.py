@@ -105,8 +105,9 @@ def test_what_was_typed_stays_in_the_field_when_it_is_refused():
     counter = Counter(2)
     counter.text.value = "two"
     assert (counter.text.value, counter.text.invalid, counter.size) == ("two", True, 2)
+    assert counter.text.problem == "The size is 'two'; it must be a whole number."
     counter.text.value = "3"
-    assert (counter.text.invalid, counter.size) == (False, 3)
+    assert (counter.text.invalid, counter.text.problem, counter.size) == (False, "", 3)
     counter.text.value = "three"
     counter.size = 4
     assert (counter.text.value, counter.text.invalid) == ("4", False)

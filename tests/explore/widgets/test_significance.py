@@ -201,7 +201,7 @@ def test_a_file_of_ones_own_is_read_and_offered(explorer, tmp_path):
     shutil.copy(path_of(OTHER), path)
     explorer.panels.path.value = str(path)
     assert explorer.clip == str(path)
-    assert [str(path), "mine <b>.mp4", "Your file"] in explorer.panels.clip.options
+    assert [str(path), "mine <b>.mp4", "Your own"] in explorer.panels.clip.options
     assert explorer.panels.clip.value == str(path)
     explorer.clip = CLIP
     assert explorer.panels.path.value == ""
@@ -273,6 +273,7 @@ def test_an_unreadable_video_is_named_and_the_old_clip_stays(explorer, tmp_path)
     assert explorer.clip == CLIP
     assert "broken.mp4" in explorer.status.text
     assert explorer.panels.path.invalid
+    assert explorer.panels.path.problem == explorer.status.text
     with pytest.raises(VideoError, match=r"broken\.mp4"):
         SignificanceExplorer(explorer.answers.pipeline, "a kite", tmp_path / "broken.mp4")
 

@@ -6,7 +6,8 @@ export default {
     const field = element("input", { type: "text", autocomplete: "off", spellcheck: "false" });
     labelled(model, el, field);
     const list = element("datalist", { id: `${field.id}-list` });
-    el.append(list);
+    const problem = element("span", { class: "snpkit-problem", id: `${field.id}-problem` });
+    el.append(problem, list);
     let timer = 0;
     const send = () => {
       clearTimeout(timer);
@@ -26,9 +27,16 @@ export default {
     follow(model, ["value"], () => {
       if (field.value !== model.get("value")) field.value = model.get("value");
     });
-    follow(model, ["placeholder", "invalid", "number", "suggestions"], () => {
+    follow(model, ["invalid", "problem"], () => {
+      const wrong = model.get("invalid");
+      problem.textContent = wrong ? model.get("problem") : "";
+      problem.hidden = !problem.textContent;
+      field.setAttribute("aria-invalid", String(wrong));
+      if (problem.hidden) field.removeAttribute("aria-errormessage");
+      else field.setAttribute("aria-errormessage", problem.id);
+    });
+    follow(model, ["placeholder", "number", "suggestions"], () => {
       field.placeholder = model.get("placeholder");
-      field.setAttribute("aria-invalid", String(model.get("invalid")));
       field.inputMode = model.get("number") ? "numeric" : "text";
       el.classList.toggle("is-number", model.get("number"));
       const offered = model.get("suggestions");
