@@ -42,7 +42,7 @@ def heat_map(
     query: int,
     caption: int,
     alt: str,
-    longest: int = 0,
+    longest: Sequence[str] = (),
 ) -> Html:
     """An <svg> with one row per querying token and one column per attended token.
 
@@ -53,15 +53,12 @@ def heat_map(
         query: the row that is framed; a number from T on frames none.
         caption: number of tokens of the caption; a gap sets the others (clips) apart.
         alt: what the map shows, in words.
-        longest: tokens of the longest input beside which this one stands: cells of equal size.
+        longest: labels of the longest input beside which this one stands: cells of equal size.
     """
-    count = max(len(tokens), longest)
-    cell = max(15, min(28, 288 // count))
+    cell, room, width = _sizes(max(tokens, longest, key=len))
     labels = [shorten(token, _LETTERS) for token in tokens]
-    room = round(14 + _LETTER * max(map(len, labels)))  # left of the cells and above them
     places = [room + cell * i + (_GAP if i >= caption else 0) for i in range(len(tokens))]
     end = places[-1] + cell
-    width = room + cell * count + _GAP + _BESIDE  # the same for both, so that cells are as large
     middle = cell / 2 + 4
     rows = [
         tag("text", label, x=room - 7, y=_number(y + middle), text_anchor="end",
@@ -86,6 +83,18 @@ def heat_map(
         frame, class_="snpkit-heat", role="img", aria_label=alt, viewBox=f"0 0 {width} {end + 3}",
         style=f"min-width:{width}px;max-width:{round(1.35 * width)}px",
     )  # fmt: skip
+
+
+def width_of(tokens: Sequence[str]) -> int:
+    """Pixels that the heat map of these tokens needs."""
+    return _sizes(tokens)[2]
+
+
+def _sizes(tokens: Sequence[str]) -> tuple[int, int, int]:
+    """Side of a cell, room for labels left of the cells and above them, and the whole width."""
+    cell = max(15, min(28, 288 // len(tokens)))
+    room = round(14 + _LETTER * max(len(shorten(token, _LETTERS)) for token in tokens))
+    return cell, room, room + cell * len(tokens) + _GAP + _BESIDE
 
 
 def _papers(places: Sequence[int], cell: int, caption: int) -> Html:

@@ -187,6 +187,7 @@ class SharedNetworkExplorer(Explorer):
             [self._text, self._clips], [self._layer, self._heads]))  # fmt: skip
         for box in (row, more):
             box.add_class("snpkit-row")
+        self.add_class("snpkit-network")
         title = Note(kind="title", label="One network, two roles")
         self.show(title, Note(label=_LEAD), row, more, self._strip, self._roles)
 

@@ -17,7 +17,7 @@ STYLE = (
 .snpkit-view .widget-html-content { line-height: 1.45; white-space: normal; overflow: visible;
   font: 14px/1.45 var(--sk-font); }
 .snpkit-roles { display: grid; gap: 18px 24px;
-  grid-template-columns: repeat(auto-fit, minmax(min(350px, 100%), 1fr)); }
+  grid-template-columns: repeat(auto-fit, minmax(min(var(--need, 350px), 100%), 1fr)); }
 .snpkit-roles section { min-width: 0; padding-top: 14px; border-top: 1px solid var(--sk-line); }
 .snpkit-view h4 { margin: 0; font: 600 15px/1.3 var(--sk-font); color: var(--sk-ink); }
 .snpkit-view p { margin: 2px 0 12px; font-size: 12.5px; color: var(--sk-muted);
@@ -28,6 +28,7 @@ STYLE = (
   background: none; padding: 0; }
 .snpkit-scroll { overflow-x: auto; padding: 2px; }
 .snpkit-scroll:focus-visible { outline: 2px solid var(--sk-accent); }
+.snpkit-network .snpkit-detail { min-height: 56px; }
 .snpkit-scale { display: flex; flex-wrap: wrap; align-items: center; gap: 2px 8px;
   font-size: 12.5px; color: var(--sk-muted); margin-top: 14px; }
 .snpkit-scale i { width: 120px; height: 10px; border-radius: 2px; flex: none;
@@ -106,13 +107,17 @@ def strip_tokens(view: View) -> list[dict[str, Any]]:
 def roles(view: View) -> Html:
     """Both roles side by side as heat maps on one scale, and whose weights they are."""
     passes = view.passes()
+    need = max(350, heat_map.width_of(view.tokens) + 4)  # side by side only where both fit
     sections = [_role(view, role, passes.get(role)) for role in ROLES]
     scale = tag(
         "div", "0", tag("i", aria_hidden="true"), f"{view.largest:.2f}: one scale for both maps. "
         "Each row sums to 1; the framed row is the querying token's.", class_="snpkit-scale",
     )  # fmt: skip
     return join(
-        tag("style", Html(STYLE)), tag("div", *sections, class_="snpkit-roles"), scale, _same(view)
+        tag("style", Html(STYLE)),
+        tag("div", *sections, class_="snpkit-roles", style=f"--need:{need}px"),
+        scale,
+        _same(view),
     )
 
 
@@ -123,7 +128,7 @@ def _role(view: View, role: str, one: AttentionPass | None) -> Html:
     name, caption = one.names[view.layer], len(view.maps.alone.tokens)
     drawn = heat_map.heat_map(
         view.matrix(one), one.tokens, largest=view.largest, query=view.query, caption=caption,
-        alt=in_words(view, role), longest=len(view.tokens),
+        alt=in_words(view, role), longest=view.tokens,
     )  # fmt: skip
     label = f"Heat map, {role}"
     scroll = tag("div", drawn, class_="snpkit-scroll", tabindex=0, role="group", aria_label=label)

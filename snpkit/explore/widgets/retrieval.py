@@ -30,7 +30,8 @@ _FRAMES, _SIZE = 4, 112  # of a film strip
 _MOST, _MOST_CANDIDATES = 20, 100
 _LEAD = (
     "Matching compares one vector of the sentence with one of each clip, so it is fast. Re-ranking "
-    "lets the cross-modal pass read the sentence together with each of the best clips."
+    "lets the cross-modal pass read the sentence together with each of the best clips. What a word "
+    "adds is what the score loses when other words take its place."
 )
 
 
@@ -238,6 +239,7 @@ class RetrievalExplorer(Explorer):
         self._count = Note(kind="quiet", live=True)
         self._hits = ipywidgets.HTML()
         self._hits.add_class("snpkit-view")
+        self.add_class("snpkit-retrieval")
         title = Note(kind="title", label="Find clips with a sentence")
         self.show(title, Note(label=_LEAD), row, more, self._count, self._hits)
 

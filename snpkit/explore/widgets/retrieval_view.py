@@ -13,7 +13,7 @@ from snpkit.explore.reasons import Reasons
 from snpkit.explore.significance import relative_values
 
 _MINUS = "\N{MINUS SIGN}"
-_WHY = "Why: what the score loses when other words take each word's place"
+_WHY = "Why: what each word adds to the score"
 STYLE = """
 .snpkit-view .widget-html-content { line-height: 1.45; white-space: normal; overflow: visible;
   font: 14px/1.45 var(--sk-font); }
@@ -31,9 +31,9 @@ STYLE = """
 .snpkit-head b { font-weight: 600; }
 .snpkit-head .snpkit-score { margin-left: auto; font-weight: 600;
   font-variant-numeric: tabular-nums; }
-.snpkit-hits .snpkit-why { display: flex; flex-wrap: wrap; gap: 6px 4px; margin-top: 8px; }
+.snpkit-hits .snpkit-why { display: flex; flex-wrap: wrap; gap: 6px 3px; margin-top: 8px; }
 .snpkit-why .snpkit-word { font-size: 14px; }
-.snpkit-why .snpkit-word b { padding: 3px 7px; }
+.snpkit-why .snpkit-word b { padding: 3px 6px; }
 """
 
 
@@ -69,9 +69,9 @@ class Result:
     def moved(self) -> str:
         """Where re-ranking moved it from, in words."""
         if self.before == self.place:
-            return "matching alone puts it here too"
+            return "place unchanged"
         way = "up" if self.before > self.place else "down"
-        return f"{way} from place {self.before} of matching alone"
+        return f"moved {way} from place {self.before}"
 
 
 def found(results: Sequence[Result], *, reranked: bool) -> Html:
@@ -115,7 +115,7 @@ def sums(result: Result, reranked: bool) -> str:
         return f"Matching score {number(result.matching)}"
     cross = result.score - result.matching
     return (
-        f"Cross-modal {number(cross)} + matching {number(result.matching)}; {result.moved}"
+        f"Cross-modal {number(cross)} + matching {number(result.matching)} · {result.moved}"
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from snpkit.explore.widgets.heat_map import heat_figure, heat_map
+from snpkit.explore.widgets.heat_map import heat_figure, heat_map, width_of
 
 MATRIX = [[0.5, 0.25, 0.25], [0.0, 1.0, 0.0], [0.1, 0.2, 0.7]]
 TOKENS = ["[CLS]", "kite", "clip 1"]
@@ -39,10 +39,10 @@ def test_clips_stand_apart_and_the_querying_row_is_framed(parse):
 
 
 def test_maps_beside_each_other_have_equal_cells(parse):
-    short = draw([[1.0]], ["[CLS]"], query=0, caption=1, longest=30)
-    long = draw([[1 / 30] * 30] * 30, ["[CLS]"] * 30, caption=30)
+    short = draw([[1.0]], ["[CLS]"], query=0, caption=1, longest=["[CLS]"] * 29 + ["glittering"])
+    long = draw([[1 / 30] * 30] * 30, ["[CLS]"] * 29 + ["glittering"], caption=30)
     width = {re.search(r'viewBox="0 0 (\d+)', text)[1] for text in (short, long)}
-    assert len(width) == 1
+    assert width == {str(width_of(["glittering"] * 30))}
     assert cells(parse(short))[0]["width"] == cells(parse(long))[0]["width"]
 
 

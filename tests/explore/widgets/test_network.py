@@ -211,6 +211,8 @@ def test_at_the_start_bad_input_is_an_error(pipeline):
 def test_a_caption_that_is_too_long_is_cut_and_says_so(explorer):
     explorer.caption = "kite " * 40
     assert len(explorer.maps.alone.tokens) == 30
+    need = int(re.search(r"--need:(\d+)px", explorer._roles.value)[1])
+    assert need > 33 * 15  # so wide a map does not stand beside another one in a narrow notebook
     assert "30 tokens" in explorer.status.text and not explorer.status.wrong
 
 

@@ -66,10 +66,10 @@ def test_it_tells_from_where_reranking_moved_a_clip(explorer, pipeline, folder):
     for result in explorer.found:
         assert result.before == before.index(result.path.name) + 1
         if result.before == result.place:
-            assert result.moved == "matching alone puts it here too"
+            assert result.moved == "place unchanged"
         else:
             way = "up" if result.place < result.before else "down"
-            assert result.moved == f"{way} from place {result.before} of matching alone"
+            assert result.moved == f"moved {way} from place {result.before}"
         assert result.moved in explorer._hits.value
 
 
