@@ -75,6 +75,7 @@ class Measurement:
         clips: sizes of the clips' files.
         vocabulary: words of the model.
         words_known: False where the recipe's tokenizer was not at hand.
+        cores, load: of the machine; how many processes wanted to run on them; None if unknown.
     """
 
     recipe: Recipe
@@ -90,6 +91,8 @@ class Measurement:
     clips: ClipFacts
     vocabulary: int
     words_known: bool = True
+    cores: int = 1
+    load: float | None = None
 
     @property
     def scaled(self) -> bool:
@@ -281,6 +284,7 @@ def _measurement(
         source=source,
         clips=clips,
         **{name: answer[name] for name in (
-            "parameters", "device", "precision", "loading", "vocabulary", "words_known"
+            "parameters", "device", "precision", "loading", "vocabulary", "words_known",
+            "cores", "load",
         )},
     )

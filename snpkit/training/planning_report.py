@@ -86,7 +86,9 @@ def _table(plans: Sequence["Plan"], cache: bool) -> str:
 
 
 def _say_spread(spread: Spread) -> str:
-    """Such as "0.31 s (0.30 s to 0.35 s)"."""
+    """Such as "0.31 s (0.30 s to 0.35 s)"; of a single step only the first."""
+    if spread.low == spread.high:
+        return say_seconds(spread.median)
     low, high = say_seconds(spread.low), say_seconds(spread.high)
     return f"{say_seconds(spread.median)} ({low} to {high})"
 
@@ -95,8 +97,13 @@ def assumptions(found: "Measurement") -> tuple[str, ...]:
     """What the figures of a measurement rest on, in sentences."""
     lines = [
         "Times are medians of the measured steps; evaluation and checkpoints are not counted.",
-        f"One process on {found.device}, with nothing else to do than now.",
+        f"One process on {found.device}, with as much else to do as now.",
     ]
+    if found.load is not None and found.load > 1.5 * found.cores:
+        lines.append(
+            f"The machine was busy (load {found.load:.1f} on {found.cores} cores): "
+            "measured alone, the steps will be quicker."
+        )
     if found.scaled:
         lines += _of_scaling(found)
     if found.source.startswith("noise"):
@@ -136,7 +143,7 @@ def _of_scaling(found: "Measurement") -> list[str]:
             "Memory grows by what the backward pass keeps, counted: "
             f"{say_bytes(growth.sample_bytes)} a sample"
             + (f" and {say_bytes(growth.pair_bytes)} a pair" if found.pairs else "")
-            + f"; times {growth.overhead:.1f} for work space, as measured up to {full.batch}."
+            + (f", times {growth.overhead:.1f} for work space." if growth.overhead > 1 else ".")
         )
     if found.pairs:
         lines.append(

@@ -187,6 +187,8 @@ def take_steps(request: dict[str, Any]) -> dict[str, Any]:
         "precision": str(dtype).removeprefix("torch."),
         "device": _device_name(trial),
         "vocabulary": trial.config.vocab_size,
+        "cores": available_cores(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "words_known": trial.config.vocab_size == len(trial.tokenizer),
     }
 

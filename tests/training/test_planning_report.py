@@ -1,5 +1,7 @@
 """A plan as a user reads it."""
 
+from dataclasses import replace
+
 import pytest
 
 from snpkit.training.planning import PAIRS, extrapolate
@@ -37,14 +39,12 @@ def test_what_is_reckoned_is_called_so():
     assert "64 (measured with 16)" in text
     assert "s), reckoned" in text and "peak, reckoned" in text
     assert "peak measured with a batch of 16" in text
-    assert "10 kB a sample and 1.0 kB a pair; times 2.0" in text
+    assert "10 kB a sample and 1.0 kB a pair, times 2.0" in text
     assert "from 64 to 256 pairs in a step, 0.0010 s each" in text
 
 
 @pytest.mark.parametrize("loading", [None, 0.01])
 def test_reading_is_said(loading):
-    from dataclasses import replace
-
     found = replace(measurement(), source="clips of manifest.jsonl", loading=loading)
     text = "\n".join(found.assumptions)
     assert "noise" not in text
@@ -53,6 +53,14 @@ def test_reading_is_said(loading):
 
 
 def test_no_count_of_memory_is_said():
-    from dataclasses import replace
-
     assert "Memory: not counted on this system." in said(replace(measurement(), memory=None))
+
+
+def test_a_busy_machine_is_said():
+    busy, quiet = (replace(measurement(), cores=2, load=load) for load in (9.5, 1.2))
+    assert any("load 9.5 on 2 cores" in line for line in busy.assumptions)
+    assert not any("busy" in line for line in (*quiet.assumptions, *measurement().assumptions))
+
+
+def test_a_single_step_has_no_spread():
+    assert "Step        0.50 s" in said(measurement(seconds=(0.5,)))
