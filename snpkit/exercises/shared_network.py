@@ -203,7 +203,7 @@ def _unmasked(network: SharedNetwork, ids: Tensor, mask: Tensor, clips: Tensor) 
 EXERCISES = (
     Exercise(
         "clip_position",
-        "look at the two rows of small numbers below the input of the second diagram.",
+        "look at the two rows of small numbers in the diagram of the cross-modal role.",
         _judge_clip_position,
         "A clip token means the same after a short caption and after a long one.",
         ((11, 1), (3, 1), (2, 0), (5, 1), 2),

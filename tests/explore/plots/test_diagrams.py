@@ -82,6 +82,22 @@ def test_no_text_runs_into_another(draw):
                 assert end <= other_start or other_end <= start, (text.text, other.text)
 
 
+@each
+def test_text_stays_clear_of_the_frame_around_it(draw):
+    drawing = draw()
+    frames = [[float(rect.get(k)) for k in ("x", "y", "width", "height")]
+              for rect in parts(drawing, "rect")[1:]]  # fmt: skip
+    for text in parts(drawing, "text"):
+        start, end = extent(text)
+        base, size = float(text.get("y")), float(text.get("font-size"))
+        for x, y, width, height in frames:
+            if y < base < y + height and x < (start + end) / 2 < x + width:
+                assert x + 2 <= start and end <= x + width - 2, text.text
+                assert y + 3 <= base - 0.73 * size and base + 0.22 * size <= y + height - 2, (
+                    text.text
+                )
+
+
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_text_has_contrast_on_the_paper_and_on_every_filling(theme):
     rgb = {k: [int(v[theme][i : i + 2], 16) / 255 for i in (1, 3, 5)] for k, v in COLOURS.items()}

@@ -112,25 +112,25 @@ def three_fusion() -> Diagram:
 def twin_tower() -> Diagram:
     """Two encoders that meet in a dot product only."""
     drawing = Diagram(
-        720, 290,
+        720, 234,
         "Twin tower. A text encoder, BERT, reads the caption and a video encoder reads the pixels. "
         "Their features meet in a dot product only: nothing reads words and clips together.",
     )  # fmt: skip
-    caption = drawing.box(40, 240, 190, 30, "caption", kind="text")
-    video = drawing.box(470, 240, 190, 30, "pixels of the video", kind="video")
-    text = drawing.box(40, 148, 190, 58, "text encoder", kind="own", note="BERT, 12 layers")
+    caption = drawing.box(40, 190, 190, 30, "caption", kind="text")
+    video = drawing.box(470, 190, 190, 30, "pixels of the video", kind="video")
+    text = drawing.box(40, 98, 190, 58, "text encoder", kind="own", note="BERT, 12 layers")
     visual = drawing.box(
-        470, 148, 190, 58, "video encoder", kind="video", note="ends in clip features"
+        470, 98, 190, 58, "video encoder", kind="video", note="ends in clip features"
     )
     drawing.arrow(caption.top, text.bottom)
     drawing.arrow(video.top, visual.bottom)
-    score = drawing.box(275, 60, 150, 32, "dot product", kind="loss")
+    score = drawing.box(275, 14, 150, 32, "dot product", kind="loss")
     drawing.arrow(text.top, (text.top[0], score.left[1]), score.left)
     drawing.arrow(visual.top, (visual.top[0], score.right[1]), score.right)
-    drawing.label(350, 120, "one score per pair", size=11, kind="muted")
-    drawing.label(128, 120, "pooled caption", bold=True, anchor="end")
-    drawing.label(572, 120, "clip feature", bold=True, anchor="start")
-    drawing.label(350, 180, "no cross-modal pass", kind="muted")
+    drawing.label(350, 70, "one score per pair", size=11, kind="muted")
+    drawing.label(128, 72, "pooled caption", bold=True, anchor="end")
+    drawing.label(572, 72, "clip feature", bold=True, anchor="start")
+    drawing.label(350, 132, "no cross-modal pass", kind="muted")
     return drawing
 
 
@@ -177,7 +177,7 @@ def _poolers(drawing: Diagram, first: Box, both: bool) -> None:
     """BERT's pooler and the one of the cross-modal pass; the idle one is only outlined."""
     for x, name, used in ((_LEFT, "BERT's pooler", not both), (300, "cross-modal pooler", both)):
         kind = "own" if used else "muted"
-        box = drawing.box(x, 12, 160, 36, name, kind=kind, dashed=not used,
+        box = drawing.box(x, 8, 160, 42, name, kind=kind, dashed=not used,
                           strength=0.14 if used else 0.0,
                           note="" if used else "not in this role")  # fmt: skip
         if used:
