@@ -156,15 +156,9 @@ class RowIndex(Sequence[VideoText]):
 
 def _write(part: Path, layout: Layout, source: str, skip_wrong: bool) -> None:
     """Write all rows to `part`, going on where an earlier call stopped."""
-    if part.is_file() and _facts(part).get("source") != source:
-        part.unlink()
-    with closing(sqlite3.connect(part, timeout=0)) as file:
-        file.execute("PRAGMA locking_mode=EXCLUSIVE")
-        try:
-            file.executescript(_TABLES)
-        except sqlite3.OperationalError as error:
-            message = f"{part} cannot be written ({error}); is another process at it? Wait for it."
-            raise UserError(message) from None
+    with closing(_own(part)) as file:
+        if _read_facts(file).get("source") != source:
+            file.executescript("DROP TABLE IF EXISTS facts; DROP TABLE IF EXISTS rows;" + _TABLES)
         written = _read_facts(file)
         counts: dict[str, int] = written.get("counts", {})
         wrong: list[AnnotationError] = []
@@ -185,6 +179,22 @@ def _write(part: Path, layout: Layout, source: str, skip_wrong: bool) -> None:
         facts = {"format": _FORMAT, "root": root, "left_out": len(wrong), "counts": counts}
         with file:
             _set_facts(file, source=source, finished=True, **facts)
+
+
+def _own(part: Path) -> sqlite3.Connection:
+    """Open the unfinished index for this process alone, until it is closed."""
+    file = sqlite3.connect(part, timeout=0)
+    try:
+        file.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;")
+        return file
+    except sqlite3.OperationalError as error:
+        file.close()
+        message = f"{part} cannot be written ({error}); is another process at it? Wait for it."
+        raise UserError(message) from None
+    except sqlite3.DatabaseError:  # no database, or a damaged one: of no use to anybody
+        file.close()
+        part.unlink()
+        return _own(part)
 
 
 def _values(key: int, row: VideoText) -> tuple:
@@ -225,7 +235,7 @@ def _facts(path: Path) -> dict[str, Any]:
 def _read_facts(file: sqlite3.Connection) -> dict[str, Any]:
     try:
         return {name: json.loads(value) for name, value in file.execute("SELECT * FROM facts")}
-    except ValueError:
+    except (ValueError, sqlite3.Error):
         return {}
 
 

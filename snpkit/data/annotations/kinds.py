@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from snpkit.data.annotations.paths import is_folder
 from snpkit.data.annotations.records import json_lines, json_walk, text_lines
 from snpkit.data.annotations.webvid import COLUMNS
 from snpkit.errors import AnnotationError, UserError
@@ -102,9 +103,9 @@ def annotation_files(root: Path) -> list[Found]:
         for entry in some:
             if entry.name.startswith("."):
                 continue
-            if folder is root and entry.is_dir() and len(folders) <= _SUBFOLDERS:
+            if folder is root and is_folder(entry) and len(folders) <= _SUBFOLDERS:
                 folders.append(Path(entry.path))
-            elif entry.name.lower().endswith(_SUFFIXES) and entry.is_file():
+            elif entry.name.lower().endswith(_SUFFIXES) and os.path.isfile(entry.path):
                 kind, video = _identify(Path(entry.path))
                 if kind:
                     found.append(Found(Path(entry.path), kind, video))

@@ -1,7 +1,7 @@
 """From a folder to its data set: which layout it has, its splits, and their rows."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -124,15 +124,15 @@ class Layout:
         return part.read(Context(Locator(self.root), part.split, problems, self.labels))
 
     def _rows(
-        self, parts: Iterable[Part], names: set[str | None], problems: Problems | None
+        self, parts: list[Part], names: set[str | None], problems: Problems | None
     ) -> Iterator[VideoText]:
-        empty = True
+        found = None in names or any(part.split for part in parts)
         for part in parts:
             for row in self.rows_of(part, problems):
                 if None in names or row.split in names:
-                    empty = False
+                    found = True
                     yield row
-        if empty and None not in names:
+        if not found:  # the rows of a manifest say their split themselves
             raise UserError(f"{self.name} in {self.root} has no rows of {sorted(names)[-1]!r}.")
 
 

@@ -8,7 +8,7 @@ texts and numbers may be there; then an unpickler without access to any class or
 import io
 import pickle
 import pickletools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +19,7 @@ from snpkit.data.samples import VideoText
 from snpkit.errors import AnnotationError
 
 _LARGEST = 1 << 28  # bytes; MSVD's own file has 8 million
+_EXPANSION, _SLACK = 64, 1 << 20  # letters of captions allowed: so many a byte, and so many more
 # Instructions that only build plain values. GLOBAL, REDUCE, BUILD, INST, ... are not among them.
 _HARMLESS = frozenset(
     """PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG
@@ -33,18 +34,22 @@ def read_msvd(context: Context, pickled: Path, listed: Path) -> Iterator[VideoTe
     """The captions of the videos that `train_list.txt`, `val_list.txt` or `test_list.txt` names."""
     captions = read_pickle(pickled)
 
-    def rows(record: Record) -> Iterator[VideoText]:
-        video = record.value
+    def row(record: Record) -> Iterator[VideoText]:
+        video, place = record.value
         if video not in captions:
             problem = f"{video[:40]!r} has no caption in {pickled.name}; is it of another data set?"
             raise WrongRow(problem, "video without captions")
         path = context.video(video, default="YouTubeClips")
-        for place, words in enumerate(captions[video]):
-            said = plain(words, "caption")
-            yield VideoText(f"{video}:{place}", path, said, context.split)
+        said = plain(captions[video][place], "caption")
+        yield VideoText(f"{video}:{place}", path, said, context.split)
 
-    listing = (Record("line", number, line.strip()) for number, line in text_lines(listed))
-    return context.rows(listed, listing, rows)
+    def listing() -> Iterator[Record]:
+        for number, line in text_lines(listed):
+            video = line.strip()
+            for place in range(len(captions.get(video, [""]))):
+                yield Record("line", number, (video, place))
+
+    return context.rows(listed, listing(), row)
 
 
 def read_pickle(path: str | Path) -> dict[str, list[str]]:
@@ -68,8 +73,8 @@ def _read_pickle(path: Path, changed: int, size: int) -> dict[str, list[str]]:
     content = path.read_bytes()
     _look_through(path, content)
     try:
-        # utf-8: texts that Python 2 wrote are bytes to the unpickler
-        found = _PlainUnpickler(io.BytesIO(content), encoding="utf-8").load()
+        # Texts that Python 2 wrote are bytes to the unpickler, mostly UTF-8.
+        found = _PlainUnpickler(io.BytesIO(content), encoding="utf-8", errors="replace").load()
     except AnnotationError:
         raise
     except Exception:
@@ -77,19 +82,29 @@ def _read_pickle(path: Path, changed: int, size: int) -> dict[str, list[str]]:
         raise _damaged(path) from None
     if not isinstance(found, dict) or not found:
         raise AnnotationError(f"{path} must hold a dict of captions; is it the right file?")
-    return {_video(path, video): _joined(path, video, said) for video, said in found.items()}
+    captions: dict[str, list[str]] = {}
+    room = _EXPANSION * size + _SLACK
+    for video, said in found.items():
+        joined = _joined(path, _video(path, video), said, room)
+        room -= sum(map(len, joined))
+        captions[video.strip()] = joined
+    return captions
 
 
 def _look_through(path: Path, content: bytes) -> None:
     """Refuse a pickle with an instruction that could call something or claim endless memory."""
-    stored = 0
+    stored, stream = 0, io.BytesIO(content)
     try:
-        for instruction, argument, _ in pickletools.genops(content):
+        while (code := stream.read(1)) != b".":
+            instruction = pickletools.code2op[code.decode("latin-1")]
             if instruction.name not in _HARMLESS:
                 raise AnnotationError(
                     f"{path} holds more than captions ({instruction.name}): a pickle can run any "
                     "program; do not use this file, fetch it anew from a source you trust."
                 )
+            # pickletools takes a text of Python 2 for ASCII; only its length matters here.
+            take = io.BytesIO.readline if instruction.name == "STRING" else _reader(instruction)
+            argument = take(stream)
             if instruction.name in ("PUT", "BINPUT", "LONG_BINPUT"):
                 stored += 1
                 # The unpickler makes room up to the place named, however far off it is.
@@ -97,8 +112,12 @@ def _look_through(path: Path, content: bytes) -> None:
                     raise _damaged(path)
     except AnnotationError:
         raise
-    except Exception:  # as above: genops raises nearly anything on damaged input
+    except Exception:  # as above: pickletools raises nearly anything on damaged input
         raise _damaged(path) from None
+
+
+def _reader(instruction: pickletools.OpcodeInfo) -> Callable[[io.BytesIO], Any]:
+    return instruction.arg.reader if instruction.arg else lambda stream: None
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -115,14 +134,18 @@ def _video(path: Path, video: Any) -> str:
     return video.strip()
 
 
-def _joined(path: Path, video: str, captions: Any) -> list[str]:
-    """[[word, ...], ...] -> [caption, ...]"""
-    if isinstance(captions, list | tuple):
-        words = [part for part in captions if isinstance(part, list | tuple)]
-        plain_words = all(isinstance(word, str) for part in words for word in part)
-        if len(words) == len(captions) and plain_words:
-            return [" ".join(part) for part in words]
-    raise AnnotationError(f"{path}, {video[:40]!r}: its captions must be lists of words.")
+def _joined(path: Path, video: str, captions: Any, room: int) -> list[str]:
+    """[[word, ...], ...] -> [caption, ...], of not more than `room` letters."""
+    joined: list[str] = []
+    for words in captions if isinstance(captions, list | tuple) else [None]:
+        if not isinstance(words, list | tuple) or not all(isinstance(w, str) for w in words):
+            raise AnnotationError(f"{path}, {video[:40]!r}: its captions must be lists of words.")
+        # One list can stand in many places: a small file can say more than any memory holds.
+        room -= sum(map(len, words)) + len(words)
+        if room < 0:
+            raise AnnotationError(f"{path} stands for far more text than it holds; fetch it anew.")
+        joined.append(" ".join(words))
+    return joined
 
 
 def _damaged(path: Path) -> AnnotationError:

@@ -39,7 +39,8 @@ class Locator:
         Raises:
             WrongRow: it is absolute, climbs out with "..", or a link leads out of the root.
         """
-        folder, _, name = relative.rpartition("/")
+        name = relative.rpartition("/")[2]
+        folder = relative[: len(relative) - len(name)]  # with its slash: "/a" is not in ""
         # As `snpkit.files.inside`, but each folder is followed once only: there are millions.
         simple = name not in ("", ".", "..") and not set(name) & set("\\:\0")
         try:
@@ -97,12 +98,20 @@ class Locator:
         return self._folders
 
 
+def is_folder(entry: os.DirEntry) -> bool:
+    """Whether it is a folder; a link that leads round in a circle is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def _subfolders(prefix: str, folder: str) -> Iterator[str]:
     try:
         with os.scandir(prefix + folder) as entries:
             some = list(islice(entries, _ENTRIES))
     except OSError:
         return
-    for name in sorted(entry.name for entry in some if entry.is_dir()):
+    for name in sorted(entry.name for entry in some if is_folder(entry)):
         if not name.startswith("."):
             yield f"{folder}{name}/"

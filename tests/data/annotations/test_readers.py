@@ -46,7 +46,7 @@ def test_a_data_set_is_detected_and_read(name, tmp_path):
 
 @pytest.mark.parametrize("name", BUILDERS)
 @given(captions=CAPTIONS)
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_any_caption_comes_back(name, captions):
     with tempfile.TemporaryDirectory() as folder:
         expected = BUILDERS[name](Path(folder), captions)
@@ -55,7 +55,7 @@ def test_any_caption_comes_back(name, captions):
 
 @pytest.mark.parametrize("name", BUILDERS)
 @given(seed=st.integers(0, 2**32), how=st.sampled_from(["cut", "flip", "drop", "insert"]))
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 def test_damage_is_an_annotation_error_or_rows(name, seed, how):
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
