@@ -207,8 +207,7 @@ def measure(
 ) -> Measurement:
     """Take a few steps of a recipe in a fresh process and measure them.
 
-    The steps are those of `pretrain`: the recipe's model, losses, optimiser and number format.
-    Without a manifest they see noise and generated captions in the recipe's shapes.
+    The steps are those of `pretrain`; without a manifest they see noise and generated captions.
 
     Args:
         manifest: clips to train the steps on, read as the recipe reads them.
@@ -218,8 +217,7 @@ def measure(
         time_limit: seconds to measure for; a step under way is finished.
 
     Raises:
-        UserError: a number is out of range, the manifest cannot be read, or a step takes too
-            much time or memory.
+        UserError: a number is out of range, no manifest, or too little time or memory for a step.
     """
     full = recipe.data.batch_size
     if steps < 1 or not time_limit > 0:

@@ -125,7 +125,7 @@ def assumptions(found: "Measurement") -> tuple[str, ...]:
     lines.append(
         f"Clips like the {clips.source}: {say_bytes(clips.file_bytes)} each"
         + (f", {clips.frames:.0f} frames" if clips.frames else "")
-        + f"; {clips.clips_per_pair:.2g} clips a pair."
+        + ("; one a pair." if clips.clips_per_pair == 1 else f"; {clips.clips_per_pair:.2g} a pair.")
     )
     return tuple(lines)
 
