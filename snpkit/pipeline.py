@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from snpkit.evaluation.search import FolderIndex, Hit
     from snpkit.explore.explanation import Explanation
     from snpkit.language.significance import SignificanceTable
-    from snpkit.model.pretraining import SNPForPreTraining
+    from snpkit.model.matching import SNPMatchingModel
 
 SHIPPED = ("laptop",)  # checkpoints in data_samples/checkpoints
 
@@ -31,7 +31,7 @@ class Pipeline:
         training: what training.json says of the run (steps, metrics, seed, machine).
     """
 
-    model: "SNPForPreTraining"
+    model: "SNPMatchingModel"
     tokenizer: Any
     table: "SignificanceTable | None"
     folder: Path
@@ -89,6 +89,7 @@ class Pipeline:
         """
         from snpkit.evaluation.search import search
 
+        self._must_be_able("search", "similarity", "match videos")
         texts = [texts] if isinstance(texts, str) else list(texts)
         if self.model.config.architecture == "twin_tower":
             candidates = 0
@@ -110,7 +111,58 @@ class Pipeline:
         """
         from snpkit.explore.explanation import explain
 
+        self._must_be_able("explain", "similarity", "match videos")
         return explain(self, caption, video, **options)
+
+
+    def answer(self, question: str, video: "str | Path | torch.Tensor") -> list[tuple[str, float]]:
+        """Answer a question about a video.
+
+        Args:
+            question: any text with a word in it.
+            video: a file, or uint8 frames [clips, frames, 3, height, width].
+        Returns:
+            Every answer of the label set with its probability, the likeliest first.
+        Raises:
+            UserError: the model was not trained to answer; VideoError: the file cannot be read.
+        """
+        from snpkit.evaluation.answering import answer
+
+        self._must_be_able("answer", "answer_head", "answer; make one with `snpkit finetune qa`")
+        return answer(self.model, self.tokenizer, question, self._frames(video))
+
+    def choose(
+        self, options: Sequence[str], video: "str | Path | torch.Tensor"
+    ) -> list[tuple[str, float]]:
+        """Which of several sentences fits a video.
+
+        A pre-trained or retrieval model chooses zero-shot, by its two matching scores.
+
+        Returns:
+            The options with their probabilities, the likeliest first.
+        Raises:
+            UserError: fewer than two options, an empty one, or a model that cannot match;
+            VideoError: the file cannot be read.
+        """
+        from snpkit.evaluation.answering import choose
+
+        self._must_be_able("choose", "similarity", "match videos")
+        return choose(self.model, self.tokenizer, options, self._frames(video))
+
+    def _frames(self, video: "str | Path | torch.Tensor") -> Any:
+        """(frames, pixel mask or None) of a file or of frames."""
+        if not isinstance(video, str | Path):
+            return video, None
+        seen = self.read(video)
+        return seen if isinstance(seen, tuple) else (seen, None)
+
+    def _must_be_able(self, verb: str, head: str, what: str) -> None:
+        if hasattr(self.model, head) or (
+            head == "similarity" and self.model.config.architecture == "twin_tower"
+        ):
+            return
+        kind = type(self.model).__name__
+        raise UserError(f"{self.folder} cannot {verb}: its model ({kind}) was not made to {what}.")
 
 
 def load(name_or_path: str | Path, *, device: str = "auto", **options: Any) -> Pipeline:
@@ -146,25 +198,33 @@ def load(name_or_path: str | Path, *, device: str = "auto", **options: Any) -> P
     return Pipeline(model, tokenizer, table, folder, checkpoint.training)
 
 
-def load_model(folder: Path, **options: Any) -> "SNPForPreTraining":
-    """`SNPForPreTraining.from_pretrained`, strictly: every weight there and none left over.
+def load_model(folder: Path, **options: Any) -> "SNPMatchingModel":
+    """`from_pretrained` of the class that wrote the checkpoint, strictly: every weight there and
+    none left over.
 
     Raises:
         CheckpointError: config and weights do not fit each other; the message lists the names.
     """
     from snpkit.files import read_json
+    from snpkit.model.downstream import DOWNSTREAM
     from snpkit.model.pretraining import SNPForPreTraining
     from snpkit.training.checkpoint import without_progress_bar
 
+    classes = {kind.__name__: kind for kind in (SNPForPreTraining, *DOWNSTREAM.values())}
     try:
-        kind = read_json(folder / "config.json").get("model_type")
+        config = read_json(folder / "config.json")
+        kind, names = config.get("model_type"), config.get("architectures") or ["SNPForPreTraining"]
     except (UserError, AttributeError) as error:
         raise CheckpointError(f"{folder / 'config.json'} is no model configuration.") from error
     if kind != "snpkit":
         raise CheckpointError(f"{folder} holds a {kind!r} model; snpkit reads its own checkpoints.")
+    if not isinstance(names, list) or names[0] not in classes:
+        raise CheckpointError(
+            f"{folder / 'config.json'} names the model {names}; snpkit knows {', '.join(classes)}."
+        )
     try:
         with without_progress_bar():
-            model, info = SNPForPreTraining.from_pretrained(
+            model, info = classes[names[0]].from_pretrained(
                 folder,
                 output_loading_info=True,
                 use_safetensors=True,

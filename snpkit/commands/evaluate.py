@@ -2,17 +2,25 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from snpkit.errors import UserError
+
 if TYPE_CHECKING:
+    from snpkit.data.dataset import VideoTextDataset
+    from snpkit.data.samples import Manifest
     from snpkit.evaluation.grounding import Grounding
+    from snpkit.pipeline import Pipeline
+
+Task = Literal["retrieval", "qa", "multichoice"]
 
 
 def evaluate(
     checkpoint: tyro.conf.Positional[str] = "laptop",
-    data: Path = Path("data/generated/manifest.jsonl"),
+    task: Task | None = None,
+    data: Path | None = None,
     split: str = "test",
     top_k: int = 20,
     matching_weight: float = 1.0,
@@ -21,11 +29,13 @@ def evaluate(
     device: str = "auto",
     json: bool = False,
 ) -> int:
-    """Measure text-to-video and video-to-text retrieval on held-out clips.
+    """Measure a checkpoint at its task on held-out clips: retrieval, questions or choices.
 
     Args:
         checkpoint: "laptop", a checkpoint folder or a hub id.
-        data: Manifest of the clips.
+        task: retrieval, qa or multichoice; by default what the checkpoint was made for. A model
+            of pre-training or retrieval chooses zero-shot.
+        data: Manifest of the rows; by default that of the generated corpus.
         split: Its split to measure on.
         top_k: Best matches that the cross-modal pass reads again; 0 leaves re-ranking out.
         matching_weight: A re-ranked score is cross-modal + this weight x matching.
@@ -38,23 +48,18 @@ def evaluate(
     from json import dumps
 
     import snpkit
+    from snpkit.commands.finetune import read_rows, task_table
     from snpkit.data.dataset import VideoTextDataset
-    from snpkit.data.samples import Manifest
-    from snpkit.evaluation.retrieval import evaluate_retrieval
 
     pipeline = snpkit.load(checkpoint, device=device)
     config = pipeline.model.config
-    manifest = Manifest.load(data).split(split)
+    task = _task(pipeline, task)
+    whole = read_rows(task, data)
+    manifest = whole.split(split)
     sampling = (config.clips, config.frames, config.image_size)
     dataset = VideoTextDataset(manifest, *sampling, training=False, fit=config.image_fit)
-    metrics = evaluate_retrieval(
-        pipeline.model,
-        pipeline.tokenizer,
-        dataset,
-        top_k=top_k,
-        matching_weight=matching_weight,
-        with_dual_softmax=dual_softmax,
-    )
+    options = {"top_k": top_k, "matching_weight": matching_weight}
+    metrics = _measure(task, pipeline, dataset, whole, options, dual_softmax)
     unreadable = dataset.report()
     grounding = None
     if explanations:
@@ -64,12 +69,46 @@ def evaluate(
     if json:
         more = {"explanations": asdict(grounding)} if grounding else {}
         print(dumps(metrics | more | {"unreadable": unreadable.reasons}, indent=2))
-    else:
-        print(metrics_table(metrics))
-        print(f"{metrics['queries']} captions; {unreadable}")
-        if grounding:
-            print(grounding_lines(grounding))
+        return 0
+    print(task_table(task, metrics))
+    print(f"{metrics['queries']} captions; {unreadable}" if task == "retrieval" else unreadable)
+    if grounding:
+        print(grounding_lines(grounding))
     return 0
+
+
+def _task(pipeline: "Pipeline", asked: Task | None) -> Task:
+    """What to measure: what was asked for, else what the model was made for."""
+    from snpkit.model.downstream import DOWNSTREAM
+
+    made_for = {kind: name for name, kind in DOWNSTREAM.items()}.get(type(pipeline.model))
+    task = asked or made_for or "retrieval"
+    if (task == "qa") != (made_for == "qa"):
+        raise UserError(
+            f"{pipeline.folder} was made for {made_for or 'pre-training'} and cannot be measured "
+            f"at {task}; make such a model with `snpkit finetune {task}`."
+        )
+    return task
+
+
+def _measure(
+    task: Task,
+    pipeline: "Pipeline",
+    dataset: "VideoTextDataset",
+    whole: "Manifest",
+    options: dict[str, Any],
+    dual_softmax: bool,
+) -> dict[str, Any]:
+    from snpkit.evaluation.answering import evaluate_answering, evaluate_choices
+    from snpkit.evaluation.retrieval import evaluate_retrieval
+
+    parts = (pipeline.model, pipeline.tokenizer, dataset)
+    if task == "retrieval":
+        return evaluate_retrieval(*parts, with_dual_softmax=dual_softmax, **options)
+    if task == "multichoice":
+        return evaluate_choices(*parts)
+    training = [row for row in whole.rows if row.split == "train"]
+    return evaluate_answering(*parts, training)
 
 
 def metrics_table(metrics: dict) -> str:

@@ -1,4 +1,4 @@
-"""`snpkit generate`: a corpus of short clips with captions."""
+"""`snpkit generate`: a corpus of short clips with captions, questions and choices."""
 
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,7 @@ def generate(
     """Draw a corpus of short mp4 clips with captions, or reuse the finished one in the folder.
 
     Args:
-        output: Folder for videos/*.mp4 and manifest.jsonl.
+        output: Folder for videos/*.mp4, manifest.jsonl, questions.jsonl and choices.jsonl.
         train: Clips to train on.
         validation: Clips to watch a training with; their compositions are not trained on.
         test: Clips to measure with; their compositions occur nowhere else.
@@ -35,12 +35,14 @@ def generate(
     import time
 
     from snpkit.data.synthetic import CorpusSettings, generate_corpus
+    from snpkit.data.synthetic.tasks import write_tasks
 
     settings = CorpusSettings(
         train, validation, test, seed, size, rate, seconds, split_kind, second_object
     )
     start = time.perf_counter()
     manifest = generate_corpus(output, settings, workers=workers)
+    write_tasks(manifest, seed)
     took = time.perf_counter() - start
     clips = len(manifest.rows)
     print(f"{clips} clips in {output} ({took:.1f} s, {clips / took:.0f} clips/s)")

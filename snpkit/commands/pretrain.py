@@ -1,11 +1,15 @@
 """`snpkit pretrain`: train a model by a recipe."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from snpkit.errors import UserError
+
+if TYPE_CHECKING:
+    from snpkit.training.schema import Recipe
 
 
 def pretrain(
@@ -44,13 +48,14 @@ def pretrain(
     from snpkit.training import distributed
     from snpkit.training.device import choose_device
     from snpkit.training.loop import pretrain as train_model
-    from snpkit.training.recipes import get_recipe
-    from snpkit.training.schema import override, recipe_from_dict
     from snpkit.training.setup import prepare
 
-    chosen = recipe_from_dict(_read(recipe)) if recipe.endswith(".json") else get_recipe(recipe)
-    asked = dict(_change(text) for text in changes) | ({} if seed is None else {"seed": seed})
-    chosen = override(chosen, asked)
+    chosen = chosen_recipe(recipe, changes, seed)
+    if chosen.task.name != "pretraining":
+        raise UserError(
+            f"The recipe {chosen.name} is for fine-tuning; use `snpkit finetune {chosen.task.name} "
+            f"--recipe {recipe}`."
+        )
     # Before any data is shared out: each process must know its number.
     distributed.init_if_needed(choose_device(device))
     progress = progress and distributed.is_main()
@@ -78,10 +83,15 @@ def pretrain(
     return 130 if result.stopped == "interrupted" else 0
 
 
-def _read(path: str) -> Any:
+def chosen_recipe(name: str, changes: Sequence[str], seed: int | None) -> "Recipe":
+    """The recipe of a name or of a recipe.json, with changes such as "data.batch_size=16"."""
     from snpkit.files import read_json
+    from snpkit.training.recipes import get_recipe
+    from snpkit.training.schema import override, recipe_from_dict
 
-    return read_json(path)
+    chosen = recipe_from_dict(read_json(name)) if name.endswith(".json") else get_recipe(name)
+    asked = dict(_change(text) for text in changes) | ({} if seed is None else {"seed": seed})
+    return override(chosen, asked)
 
 
 def _change(text: str) -> tuple[str, Any]:

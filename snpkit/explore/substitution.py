@@ -74,13 +74,16 @@ def exchange_words(
     own = batch.word_ids[0].to(ids.device) == words[:, None]  # [words, tokens]
     first = own.long().argmax(1)
     masked = ids.masked_fill(own, tokenizer.mask_token_id)
-    if "text_mlm" not in model.config.tasks:
-        guesses = 0
+    able = "text_mlm" in model.config.tasks and hasattr(model, "text_mlm_head")
+    guesses = guesses if able else 0
     allowed = _candidates(tokenizer, batch.words[0], table, guesses).to(ids.device)
     allowed[words, ids[0, first]] = False
-    tokens = model.network.text_pass(masked, mask.expand_as(masked)).tokens[words, first]
-    logits = model.text_mlm_head(tokens, model.word_embeddings).masked_fill(~allowed, -torch.inf)
-    best = logits.topk(min(guesses, int(allowed.sum(1).min())), dim=1).indices
+    best = ids.new_empty(len(words), 0)  # [words, guesses]
+    if guesses:
+        tokens = model.network.text_pass(masked, mask.expand_as(masked)).tokens[words, first]
+        logits = model.text_mlm_head(tokens, model.word_embeddings)
+        logits = logits.masked_fill(~allowed, -torch.inf)
+        best = logits.topk(min(guesses, int(allowed.sum(1).min())), dim=1).indices
     # A guess is one token: it takes the place of the word's first piece, the others are hidden.
     starts = torch.arange(ids.shape[1], device=ids.device) == first[:, None]  # [words, tokens]
     filled = torch.where(starts[:, None], best[..., None], ids)  # [words, guesses, tokens]

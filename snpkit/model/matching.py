@@ -127,9 +127,36 @@ class SNPMatchingModel(SNPPreTrainedModel):
         video_of = torch.cat([texts, others.flatten()])
         embedded = self.network.embed_text(ids)  # once per caption, not once per pair
         visual = self.network.embed_clips(clip_tokens)
-        output = self.network.cross_modal_layers(embedded[text_of], mask[text_of], visual[video_of])
+        # index_select adds up gradients in a fixed order; [text_of] would add them as its threads
+        # come, and no run could be repeated bit for bit.
+        output = self.network.cross_modal_layers(
+            embedded.index_select(0, text_of), mask[text_of], visual.index_select(0, video_of)
+        )
         computed = self.pair_score(output.pooled)
         matrix = computed.new_full((size, size), -torch.inf)
         matrix = matrix.index_put((text_of, video_of), computed)
         own = CrossModalPass(output.text[:size], output.clips[:size], output.pooled[:size])
         return matrix, own
+
+    def option_scores(
+        self, input_ids: Tensor, attention_mask: Tensor, clip_features: Tensor, clip_tokens: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Text-video and cross-modal score of every option of every video.
+
+        Args:
+            input_ids, attention_mask: [batch, options, tokens].
+            clip_features, clip_tokens: [batch, clips, hidden].
+
+        Returns:
+            Two of [batch, options]; a twin tower's cross-modal scores are 0.
+        """
+        batch, options = input_ids.shape[:2]
+        ids, mask = input_ids.flatten(0, 1), attention_mask.flatten(0, 1)
+        pooled = self.encode_text(ids, mask).pooled.unflatten(0, (batch, options))
+        clipwise = pooled @ clip_features.transpose(1, 2)  # [batch, options, clips]
+        matching = (self.scale("text_video") * clipwise).logsumexp(-1)
+        if self.config.architecture == "twin_tower":
+            return matching, torch.zeros_like(matching)
+        repeated = clip_tokens.repeat_interleave(options, dim=0)  # [batch * options, clips, hidden]
+        cross_modal = self.cross_match(ids, mask, repeated).unflatten(0, (batch, options))
+        return matching, cross_modal

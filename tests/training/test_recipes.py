@@ -8,7 +8,12 @@ from snpkit.training.recipes import RECIPES, get_recipe
 
 
 def test_the_recipes_of_the_design_are_there_and_say_what_they_chose():
-    assert set(RECIPES) == {"laptop", "gpu_subset", "coco_vg_resnet", "coco_vg_pvt", "webvid_swin"}
+    assert set(RECIPES) == {
+        "laptop", "gpu_subset", "coco_vg_resnet", "coco_vg_pvt", "webvid_swin",
+        "laptop_retrieval", "laptop_qa", "laptop_multichoice",
+        "msrvtt_7k_retrieval", "msrvtt_9k_retrieval", "didemo_retrieval", "msvd_retrieval",
+        "msrvtt_qa", "msvd_qa", "msrvtt_mc",
+    }  # fmt: skip
     for recipe in RECIPES.values():
         assert len(recipe.choices) >= 2
         assert all(choice.endswith(".") for choice in recipe.choices)
@@ -25,6 +30,29 @@ def test_paper_settings(name):
     assert (recipe.masking.kind, recipe.masking.ratio) == ("mssm", 0.15)
     assert (recipe.significance.top_k, recipe.significance.min_share) == (3000, 0.25)
     assert recipe.model["hidden_size"] == 768 and recipe.model["num_hidden_layers"] == 12
+
+
+PAPER_TASKS = {
+    "msrvtt_7k_retrieval": ("retrieval", 1e-5, 25_000), "msrvtt_mc": ("multichoice", 1e-5, 25_000),
+    "msrvtt_9k_retrieval": ("retrieval", 1e-5, 25_000), "msrvtt_qa": ("qa", 1e-5, 25_000),
+    "didemo_retrieval": ("retrieval", 1e-5, 25_000), "msvd_qa": ("qa", 1e-5, 18_000),
+    "msvd_retrieval": ("retrieval", 1e-6, 25_000),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAPER_TASKS)
+def test_paper_settings_of_fine_tuning(name):
+    recipe = get_recipe(name)
+    step = recipe.optimisation
+    assert (recipe.task.name, step.learning_rate, step.total_steps) == PAPER_TASKS[name]
+    assert (step.weight_decay, step.schedule, step.gamma) == (1e-4, "step", 0.1)
+    assert step.milestones == (15_000,)
+    assert (recipe.data.clips, recipe.data.batch_size) == (16, 32)
+
+
+def test_label_sets_of_the_paper():
+    assert get_recipe("msrvtt_qa").task.answers == 1500
+    assert get_recipe("msvd_qa").task.answers == 1000
 
 
 def test_what_differs_between_the_papers_recipes():

@@ -1,0 +1,142 @@
+"""`snpkit finetune`: retrieval, question answering or multiple choice."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from snpkit.errors import UserError
+
+_FILES = {"retrieval": "manifest.jsonl", "qa": "questions.jsonl", "multichoice": "choices.jsonl"}
+
+
+def finetune(
+    task: tyro.conf.Positional[Literal["retrieval", "qa", "multichoice"]],
+    start: str = "laptop",
+    recipe: str | None = None,
+    data: Path | None = None,
+    output: Path | None = None,
+    train: str = "train",
+    held_out: str = "validation",
+    test: str | None = "test",
+    changes: Annotated[
+        tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE ...")
+    ] = (),
+    seed: int | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> int:
+    """Fine-tune a pre-trained model for a task, and measure it on held-out rows.
+
+    Args:
+        task: retrieval, qa (question answering) or multichoice.
+        start: "laptop", a checkpoint folder or a hub id; "nothing" starts from random weights.
+        recipe: Such as laptop_qa or msrvtt_qa, or a recipe.json; laptop_TASK by default.
+        data: Manifest of the task's rows; by default that of the generated corpus.
+        output: Folder of the run; runs/RECIPE by default.
+        train: Split to train on.
+        held_out: Split to choose the best checkpoint by; "none" leaves evaluation out.
+        test: Split to measure the last checkpoint on; "none" leaves it out.
+        changes: Fields of the recipe to change, such as optimisation.total_steps=10.
+        seed: Of everything random; the recipe's own by default.
+        device: auto, cpu, cuda or mps.
+        resume: Continue the run that lies in the output folder.
+        overwrite: Delete the run that lies in the output folder.
+        progress: Show progress bars.
+    """
+    from snpkit.commands.pretrain import chosen_recipe
+    from snpkit.training import distributed
+    from snpkit.training.device import choose_device
+    from snpkit.training.finetuning import prepare_task
+    from snpkit.training.loop import pretrain as train_model
+
+    chosen = chosen_recipe(recipe or f"laptop_{task}", changes, seed)
+    if chosen.task.name != task:
+        raise UserError(f"The recipe {chosen.name} is for {chosen.task.name}, not for {task}.")
+    distributed.init_if_needed(choose_device(device))
+    progress = progress and distributed.is_main()
+    manifest = read_rows(task, data)
+    setup = prepare_task(
+        chosen,
+        manifest,
+        start=None if start == "nothing" else start,
+        train=train,
+        held_out=None if held_out == "none" else held_out,
+        progress=progress,
+    )
+    result = train_model(
+        setup.model,
+        setup.batches,
+        chosen,
+        output=output or Path("runs") / chosen.name,
+        evaluate=setup.evaluation,
+        resume=resume,
+        overwrite=overwrite,
+        tokenizer=setup.tokenizer,
+        table=setup.table,
+        device=device,
+        progress=progress,
+    )
+    if distributed.is_main():
+        print(f"{result.stopped} at step {result.step}; {setup.batches.dataset.report()}; "
+              f"checkpoints in {result.output}")
+        if test not in (None, "none") and result.stopped != "interrupted":
+            _measure(setup, manifest.split(test), result.output, start)
+    distributed.shutdown()
+    return 130 if result.stopped == "interrupted" else 0
+
+
+def read_rows(task: str, data: Path | None) -> Any:
+    """The rows of a task: a manifest, by default that of the generated corpus."""
+    from snpkit.data.samples import Manifest
+
+    path = data or Path("data/generated") / _FILES[task]
+    if data is None and not path.exists():
+        raise UserError(f"{path} is not there; make it with `snpkit generate`, or give --data.")
+    return Manifest.load(path)
+
+
+def _measure(setup: Any, rows: Any, output: Path, start: str) -> None:
+    """Measure on the test split; print it and write metrics.json."""
+    from snpkit.files import write_json
+    from snpkit.training.finetuning import evaluate_task
+    from snpkit.training.setup import make_dataset
+
+    recipe, training = setup.recipe, setup.batches.dataset.manifest.rows
+    dataset = make_dataset(recipe, rows, training=False, progress=False)
+    metrics = evaluate_task(
+        recipe.task.name, setup.model, setup.tokenizer, dataset, training,
+        max_tokens=recipe.data.max_tokens,
+    )  # fmt: skip
+    facts = {"Start": start, "Seed": recipe.seed, "Steps": recipe.optimisation.total_steps}
+    unreadable = dataset.report().reasons
+    write_json(output / "metrics.json", metrics | {"facts": facts, "unreadable": unreadable})
+    print(task_table(recipe.task.name, metrics))
+
+
+def task_table(task: str, metrics: dict[str, Any]) -> str:
+    """The metrics of a task as lines of text."""
+    from snpkit.commands.evaluate import metrics_table
+
+    if task == "retrieval":
+        return metrics_table(metrics)
+    if task == "multichoice":
+        rows = {
+            "choosing by both scores": metrics["accuracy"],
+            "choosing by matching alone": metrics["matching"],
+            "choosing by cross-modal score": metrics["cross_modal"],
+            "chance": metrics["chance"],
+        }
+    else:
+        rows = {"the model": metrics["accuracy"]}
+        if "commonest" in metrics:
+            rows |= {
+                "always the commonest answer": metrics["commonest"],
+                "the commonest of each type": metrics["commonest_by_type"],
+            }
+        rows |= {f"the model: {kind}": value for kind, value in metrics["by_type"].items()}
+    lines = [f"{'accuracy, %':34}{metrics['questions']:>7} questions"]
+    lines += [f"{name:34}{value:7.1f}" for name, value in rows.items()]
+    return "\n".join(lines)

@@ -1,0 +1,227 @@
+"""Question answering and multiple choice, measured beside what takes no model at all."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from snpkit.data.dataset import VideoTextDataset
+from snpkit.data.samples import VideoText
+from snpkit.data.task_rows import answer_of, check_rows, encode_options, label_of, type_of
+from snpkit.errors import UserError
+from snpkit.evaluation.encoding import EncodedVideos, encode_distinct, evaluating, to_model
+from snpkit.language.tokenizer import encode_captions
+
+if TYPE_CHECKING:
+    from snpkit.model.downstream import SNPForQuestionAnswering
+    from snpkit.model.matching import SNPMatchingModel
+    from snpkit.model.video import VideoFeatures
+
+_CHUNK = 128  # questions of one cross-modal pass
+
+
+def accuracy(predicted: Sequence[Any], true: Sequence[Any]) -> float:
+    """Share of equal pairs, in percent.
+
+    Raises:
+        UserError: nothing to compare, or lists of different length.
+    """
+    if not true or len(predicted) != len(true):
+        raise UserError(f"Accuracy compares {len(true)} truths with {len(predicted)} predictions.")
+    return 100 * sum(p == t for p, t in zip(predicted, true, strict=True)) / len(true)
+
+
+def commonest_by_type(rows: Iterable[VideoText]) -> dict[str, str]:
+    """The commonest answer of every type of question, and of all questions under "".
+
+    Of equally common answers the first in alphabetical order.
+    """
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        counts[""][answer_of(row)] += 1
+        counts[type_of(row)][answer_of(row)] += 1
+    return {
+        kind: min(answers, key=lambda answer: (-answers[answer], answer))
+        for kind, answers in counts.items()
+    }
+
+
+@torch.no_grad()
+def answer_questions(
+    model: "SNPForQuestionAnswering",
+    tokenizer: Any,
+    dataset: VideoTextDataset,
+    max_tokens: int = 30,
+) -> tuple[list[VideoText], list[str]]:
+    """The answer of the model to every question whose video can be read.
+
+    Returns:
+        The rows that were asked, and the answers.
+    """
+    videos, _, column = encode_distinct(model, dataset)
+    asked = [number for number, place in enumerate(column) if place is not None]
+    rows = [dataset.manifest.rows[number] for number in asked]
+    answers = model.answers
+    given: list[str] = []
+    with evaluating(model):
+        for start in range(0, len(asked), _CHUNK):
+            some = asked[start : start + _CHUNK]
+            batch = encode_captions(
+                tokenizer, [dataset.manifest.rows[number].caption for number in some], max_tokens
+            )
+            tokens = videos.clip_tokens[[column[number] for number in some]]
+            parts = (batch.input_ids, batch.attention_mask, tokens)
+            logits = model.answer_logits(*(to_model(model, part) for part in parts))
+            given += [answers[number] for number in logits.argmax(1).tolist()]
+    return rows, given
+
+
+def evaluate_answering(
+    model: "SNPForQuestionAnswering",
+    tokenizer: Any,
+    dataset: VideoTextDataset,
+    training: Sequence[VideoText] = (),
+    *,
+    max_tokens: int = 30,
+) -> dict[str, Any]:
+    """Accuracy of a question answering model, in percent.
+
+    An answer outside the label set counts as wrong. A question whose video cannot be read is left
+    out and counted in "left_out".
+
+    Args:
+        training: rows whose commonest answers are the baselines; none = no baselines.
+
+    Returns:
+        {"accuracy", "by_type": {type: accuracy}, "questions", "left_out", "outside": questions
+        whose answer is not in the label set}; with training rows also "commonest" (always the
+        commonest answer) and "commonest_by_type" (of the question's type).
+    """
+    check_rows("qa", dataset.manifest.rows)
+    rows, given = answer_questions(model, tokenizer, dataset, max_tokens)
+    true = [answer_of(row) for row in rows]
+    known = set(model.answers)
+    types: dict[str, list[int]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        types[type_of(row)].append(number)
+    found: dict[str, Any] = {
+        "accuracy": accuracy(given, true),
+        "by_type": {
+            kind: accuracy([given[n] for n in own], [true[n] for n in own])
+            for kind, own in sorted(types.items())
+        },
+        "questions": len(rows),
+        "left_out": len(dataset) - len(rows),
+        "outside": sum(answer not in known for answer in true),
+    }
+    if training:
+        best = commonest_by_type(training)
+        guesses = [best.get(type_of(row), best[""]) for row in rows]
+        found["commonest"] = accuracy([best[""]] * len(rows), true)
+        found["commonest_by_type"] = accuracy(guesses, true)
+    return found
+
+
+def evaluate_choices(
+    model: "SNPMatchingModel",
+    tokenizer: Any,
+    dataset: VideoTextDataset,
+    *,
+    max_tokens: int = 30,
+) -> dict[str, Any]:
+    """Accuracy in choosing the right option, in percent, by three scores.
+
+    Returns:
+        {"accuracy" (of the sum of both scores, which training optimises), "matching",
+        "cross_modal", "chance", "questions", "left_out"}.
+    """
+    rows = dataset.manifest.rows
+    check_rows("multichoice", rows)
+    videos, _, column = encode_distinct(model, dataset)
+    asked = [number for number, place in enumerate(column) if place is not None]
+    scores = [
+        _option_scores(model, tokenizer, videos, rows, column, asked[start : start + _CHUNK // 4],
+                       max_tokens)
+        for start in range(0, len(asked), _CHUNK // 4)
+    ]  # fmt: skip
+    matching, cross_modal = (torch.cat(parts) for parts in zip(*scores, strict=True))
+    true = [label_of(rows[number]) for number in asked]
+    columns = {
+        "accuracy": matching + cross_modal,
+        "matching": matching,
+        "cross_modal": cross_modal,
+    }
+    found = {name: accuracy(values.argmax(1).tolist(), true) for name, values in columns.items()}
+    return found | {
+        "chance": 100 / matching.shape[1],
+        "questions": len(asked),
+        "left_out": len(rows) - len(asked),
+    }
+
+
+def _option_scores(
+    model: "SNPMatchingModel",
+    tokenizer: Any,
+    videos: EncodedVideos,
+    rows: Sequence[VideoText],
+    column: Sequence[int | None],
+    some: Sequence[int],
+    max_tokens: int,
+) -> tuple[Tensor, Tensor]:
+    """Text-video and cross-modal scores of some rows' options: two of [rows, options]."""
+    ids, mask = encode_options(tokenizer, [rows[number] for number in some], max_tokens)
+    places = [column[number] for number in some]
+    parts = (ids, mask, videos.clip_features[places], videos.clip_tokens[places])
+    with evaluating(model):
+        found = model.option_scores(*(to_model(model, part) for part in parts))
+    return found[0].float().cpu(), found[1].float().cpu()
+
+
+def answer(
+    model: "SNPForQuestionAnswering",
+    tokenizer: Any,
+    question: str,
+    frames: tuple[Tensor, Tensor | None],
+    max_tokens: int = 30,
+) -> list[tuple[str, float]]:
+    """Every answer with its probability, the likeliest first; see `Pipeline.answer`."""
+    batch = encode_captions(tokenizer, [question], max_tokens)
+    with evaluating(model):
+        video = _encode(model, frames)
+        ids, mask = to_model(model, batch.input_ids), to_model(model, batch.attention_mask)
+        logits = model.answer_logits(ids, mask, video.clip_tokens)[0]
+    return _ranked(model.answers, logits)
+
+
+def choose(
+    model: "SNPMatchingModel",
+    tokenizer: Any,
+    options: Sequence[str],
+    frames: tuple[Tensor, Tensor | None],
+    max_tokens: int = 30,
+) -> list[tuple[str, float]]:
+    """The options with their probabilities, the likeliest first; see `Pipeline.choose`."""
+    options = list(options)
+    if len(options) < 2:
+        raise UserError(f"{len(options)} option leaves nothing to choose; give two or more.")
+    batch = encode_captions(tokenizer, options, max_tokens)
+    with evaluating(model):
+        video = _encode(model, frames)
+        ids, mask = to_model(model, batch.input_ids), to_model(model, batch.attention_mask)
+        matching, cross_modal = model.option_scores(
+            ids[None], mask[None], video.clip_features, video.clip_tokens
+        )
+    return _ranked(options, (matching + cross_modal)[0])
+
+
+def _encode(model: "SNPMatchingModel", frames: tuple[Tensor, Tensor | None]) -> "VideoFeatures":
+    pixels, mask = frames
+    real = None if mask is None else to_model(model, mask[None])
+    return model.encode_video(to_model(model, pixels[None]), real)
+
+
+def _ranked(names: Sequence[str], logits: Tensor) -> list[tuple[str, float]]:
+    shares = logits.float().softmax(0).tolist()
+    return sorted(zip(names, shares, strict=True), key=lambda pair: -pair[1])

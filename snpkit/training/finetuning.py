@@ -1,0 +1,157 @@
+"""From a recipe, the rows of a task and perhaps a checkpoint to what the training loop takes."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from snpkit.data.dataset import VideoTextDataset
+from snpkit.data.samples import Manifest, VideoText
+from snpkit.data.task_rows import answer_of, check_rows
+from snpkit.errors import UserError
+from snpkit.evaluation.answering import evaluate_answering, evaluate_choices
+from snpkit.evaluation.retrieval import evaluate_retrieval
+from snpkit.language.significance import SignificanceTable
+from snpkit.model.config import SNPConfig
+from snpkit.model.downstream import SNPDownstreamModel, from_pretraining
+from snpkit.training.randomness import seed_everything
+from snpkit.training.schema import Recipe
+from snpkit.training.setup import Evaluate, make_config, make_dataset, make_tokenizer
+from snpkit.training.task_batches import TaskBatches
+
+
+@dataclass
+class TaskSetup:
+    """All parts of one fine-tuning run: see `prepare_task`."""
+
+    recipe: Recipe
+    tokenizer: Any
+    table: SignificanceTable | None
+    model: SNPDownstreamModel
+    batches: TaskBatches
+    held_out: VideoTextDataset | None
+
+    def evaluate(self, model: nn.Module, step: int = 0) -> dict[str, Any]:
+        """The task's metrics on the held-out rows."""
+        training = self.batches.dataset.manifest.rows
+        return evaluate_task(
+            self.recipe.task.name, model, self.tokenizer, self.held_out, training,
+            max_tokens=self.recipe.data.max_tokens,
+        )  # fmt: skip
+
+    @property
+    def evaluation(self) -> Evaluate | None:
+        """What the loop calls to evaluate; None without held-out rows."""
+        return self.evaluate if self.held_out is not None else None
+
+
+def evaluate_task(
+    task: str,
+    model: nn.Module,
+    tokenizer: Any,
+    dataset: VideoTextDataset,
+    training: Sequence[VideoText] = (),
+    *,
+    max_tokens: int = 30,
+) -> dict[str, Any]:
+    """The metrics of "retrieval", "qa" or "multichoice" on a data set; accuracies in percent.
+
+    Args:
+        training: rows whose commonest answers are the baselines of "qa".
+    """
+    if task == "qa":
+        return evaluate_answering(model, tokenizer, dataset, training, max_tokens=max_tokens)
+    if task == "multichoice":
+        return evaluate_choices(model, tokenizer, dataset, max_tokens=max_tokens)
+    options = {"top_k": 20, "matching_weight": 1.0, "max_tokens": max_tokens}
+    return evaluate_retrieval(model, tokenizer, dataset, **options)
+
+
+def prepare_task(
+    recipe: Recipe,
+    manifest: Manifest,
+    *,
+    start: str | Path | None,
+    train: str = "train",
+    held_out: str | None = "validation",
+    progress: bool = True,
+) -> TaskSetup:
+    """Load or build the model, its tokenizer and the batches of a downstream task.
+
+    Args:
+        recipe: of a task other than pre-training.
+        start: checkpoint (a folder, a shipped name or a hub id) that brings weights, model
+            settings and tokenizer; None = start from nothing, with the recipe's model section.
+        train, held_out: names of splits.
+
+    Raises:
+        UserError: rows that do not fit the task, or parts that do not fit each other.
+    """
+    task, training = recipe.task.name, manifest.split(train)
+    if task == "pretraining":
+        raise UserError(f"The recipe {recipe.name} pre-trains; use `snpkit pretrain` with it.")
+    check_rows(task, training.rows)
+    given, tokenizer, table, config = _start(recipe, training.rows, start)
+    options = {}
+    if task == "qa":
+        options["answers"] = label_set(training.rows, recipe.task.answers)
+    seed_everything(recipe.seed)  # new weights are a function of the recipe's seed alone
+    model = from_pretraining(task, given, config, **options)
+    dataset = partial(make_dataset, recipe, progress=progress)
+    batches = TaskBatches(
+        dataset(training, training=True), tokenizer, recipe, options.get("answers", ())
+    )
+    unseen = None
+    if held_out is not None:
+        rows = manifest.split(held_out)
+        check_rows(task, rows.rows)
+        unseen = dataset(rows, training=False)
+    return TaskSetup(recipe, tokenizer, table, model, batches, unseen)
+
+
+def label_set(rows: Sequence[VideoText], size: int) -> list[str]:
+    """The `size` commonest answers, ties in alphabetical order.
+
+    Raises:
+        UserError: the rows have only one answer.
+    """
+    from snpkit.data.annotations.labels import AnswerLabels
+
+    answers = AnswerLabels.build(map(answer_of, rows), size).answers
+    if len(answers) < 2:
+        raise UserError(f"All questions have the answer {answers[0]!r}; there is nothing to learn.")
+    return list(answers)
+
+
+def _start(
+    recipe: Recipe, rows: Sequence[VideoText], start: str | Path | None
+) -> tuple[nn.Module | None, Any, SignificanceTable | None, SNPConfig]:
+    """The model that gives its weights, tokenizer, table and the configuration."""
+    data = recipe.data
+    if start is None:
+        tokenizer = make_tokenizer(recipe, _texts(rows))
+        return None, tokenizer, None, make_config(recipe, tokenizer)
+    from snpkit.pipeline import load
+
+    pipeline = load(start, device="cpu")
+    config = deepcopy(pipeline.model.config)
+    # The number of clips is free: it is a number of tokens. What sizes a weight stays as it is.
+    seen, asked = (config.image_size, config.frames), (data.size, data.frames)
+    if config.vision == "patch" and seen != asked:
+        raise UserError(
+            f"{start} was trained on {seen[1]} frames of {seen[0]} px a clip, and the positions of "
+            f"its patch encoder belong to them; set data.frames={seen[1]} data.size={seen[0]}."
+        )
+    config.clips, config.image_fit = data.clips, data.fit
+    config.image_size, config.frames = asked
+    return pipeline.model, pipeline.tokenizer, pipeline.table, config
+
+
+def _texts(rows: Sequence[VideoText]) -> list[str]:
+    """All that the model will read, for a tokenizer of its own."""
+    options = (option for row in rows for option in row.extra.get("options", ()))
+    return [*(row.caption for row in rows), *options]

@@ -1,0 +1,143 @@
+"""Accuracy of answers and choices, against plain loops; what cannot be read is left out."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import snpkit
+from snpkit.data.dataset import VideoTextDataset
+from snpkit.data.samples import Manifest, VideoText, sample_manifest, samples_folder
+from snpkit.data.task_rows import check_rows
+from snpkit.errors import UserError
+from snpkit.evaluation.answering import (
+    accuracy,
+    commonest_by_type,
+    evaluate_answering,
+    evaluate_choices,
+)
+from snpkit.model.downstream import from_pretraining
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return snpkit.load("laptop", device="cpu")
+
+
+def shipped(**changes):
+    """The first eight generated clips that are shipped, with question and choice."""
+    rows = [row for row in sample_manifest().rows if "tags" in row.extra][:8]
+    return [
+        VideoText(row.id, row.video, row.extra["question"], "test", extra={
+            "answer": row.extra["answer"], "answer_type": row.extra["question"].split()[1],
+            "options": row.extra["options"], "label": row.extra["answer_index"],
+        } | changes)
+        for row in rows
+    ]  # fmt: skip
+
+
+def dataset_of(rows):
+    return VideoTextDataset(
+        Manifest(samples_folder(), rows), 2, 4, 64, training=False, max_unreadable=0.5
+    )
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
+def test_accuracy_is_the_share_of_equal_pairs(pairs):
+    given_, true = zip(*pairs, strict=True)
+    expected = 100 * sum(a == b for a, b in pairs) / len(pairs)
+    assert accuracy(given_, true) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("given_", "true"), [([], []), ([1], [1, 2])])
+def test_nothing_to_compare_is_said(given_, true):
+    with pytest.raises(UserError, match="Accuracy compares"):
+        accuracy(given_, true)
+
+
+def test_answers_are_counted_as_by_hand(pipeline):
+    rows = shipped()
+    answers = sorted({row.extra["answer"] for row in rows[:-1]} - {rows[-1].extra["answer"]})
+    torch.manual_seed(0)
+    model = from_pretraining("qa", pipeline.model, pipeline.model.config, answers=answers).eval()
+    found = evaluate_answering(model, pipeline.tokenizer, dataset_of(rows), rows)
+    by_hand = []
+    asker = snpkit.pipeline.Pipeline(model, pipeline.tokenizer, None, pipeline.folder)
+    for row in rows:
+        ((best, share), *_) = asker.answer(row.caption, samples_folder() / row.video)
+        assert 0 < share <= 1
+        by_hand.append(best == row.extra["answer"])
+    assert found["accuracy"] == pytest.approx(100 * sum(by_hand) / len(rows))
+    assert found["questions"] == 8 and found["left_out"] == 0
+    assert found["outside"] == sum(row.extra["answer"] not in answers for row in rows) >= 1
+    best = commonest_by_type(rows)[""]
+    share = 100 * sum(row.extra["answer"] == best for row in rows) / 8
+    assert found["commonest"] == pytest.approx(share)
+    kinds = {row.extra["answer_type"] for row in rows}
+    assert set(found["by_type"]) == kinds
+    own = [hit for hit, row in zip(by_hand, rows, strict=True)
+           if row.extra["answer_type"] == min(kinds)]  # fmt: skip
+    assert found["by_type"][min(kinds)] == pytest.approx(100 * sum(own) / len(own))
+
+
+def test_choices_are_counted_as_by_hand_and_zero_shot(pipeline):
+    rows = shipped()
+    found = evaluate_choices(pipeline.model, pipeline.tokenizer, dataset_of(rows))
+    hits = 0
+    for row in rows:
+        (best, _), *others = pipeline.choose(row.extra["options"], samples_folder() / row.video)
+        assert len(others) == 4
+        hits += best == row.caption or best == row.extra["options"][row.extra["label"]]
+    assert found["accuracy"] == pytest.approx(100 * hits / 8)
+    assert found["chance"] == 20
+    assert found["accuracy"] >= 60  # wrong options of other clips are easy
+
+
+def test_an_unreadable_video_is_left_out_and_counted(pipeline, tmp_path):
+    rows = shipped()
+    broken = SimpleNamespace(**vars(rows[0])).video
+    for row in rows:
+        target = tmp_path / row.video
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes((samples_folder() / row.video).read_bytes())
+    (tmp_path / broken).write_bytes(b"no video")
+    dataset = VideoTextDataset(Manifest(tmp_path, rows), 2, 4, 64, False, max_unreadable=0.5)
+    found = evaluate_choices(pipeline.model, pipeline.tokenizer, dataset)
+    assert (found["questions"], found["left_out"]) == (7, 1)
+    assert list(dataset.report().reasons) == [broken]
+
+
+def test_ties_of_the_commonest_answer_go_by_the_alphabet():
+    rows = [VideoText(str(n), "v.mp4", "what is it?", "train", extra={"answer": answer})
+            for n, answer in enumerate(["pear", "apple", "Apple ", "pear"])]  # fmt: skip
+    assert commonest_by_type(rows) == {"": "apple", "what": "apple"}
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "said"),
+    [
+        ("qa", {"answer": None}, 'has no "answer"'),
+        ("multichoice", {"options": "red"}, 'has no "options"'),
+        ("multichoice", {"label": 5}, "label 5"),
+        ("multichoice", {"options": ["one"], "label": 0}, "1 options"),
+    ],
+)
+def test_rows_that_do_not_fit_are_named(task, changes, said):
+    with pytest.raises(UserError, match=said):
+        check_rows(task, shipped(**changes))
+
+
+def test_options_may_not_differ_in_number():
+    rows = shipped()
+    rows[3].extra["options"] = rows[3].extra["options"][:4]
+    with pytest.raises(UserError, match=f"{rows[3].id} has 4 options"):
+        check_rows("multichoice", rows)
+
+
+def test_a_model_that_cannot_answer_says_so(pipeline):
+    with pytest.raises(UserError, match="snpkit finetune qa"):
+        pipeline.answer("what colour is it?", samples_folder() / shipped()[0].video)
+    with pytest.raises(UserError, match="give two or more"):
+        pipeline.choose(["a red ball"], samples_folder() / shipped()[0].video)
