@@ -122,10 +122,11 @@ def assumptions(found: "Measurement") -> tuple[str, ...]:
             f"cut the captions, the model has {found.vocabulary:,} words."
         )
     clips = found.clips
+    share = "one" if clips.clips_per_pair == 1 else f"{clips.clips_per_pair:.2g}"
     lines.append(
         f"Clips like the {clips.source}: {say_bytes(clips.file_bytes)} each"
         + (f", {clips.frames:.0f} frames" if clips.frames else "")
-        + ("; one a pair." if clips.clips_per_pair == 1 else f"; {clips.clips_per_pair:.2g} a pair.")
+        + f"; {share} a pair."
     )
     return tuple(lines)
 
