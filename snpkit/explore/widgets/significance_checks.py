@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 NEED_CLIP = ("match", "counterfactual")
 EDITS = ("none", "mask", "replace")
-_LARGEST_SEED = 2**63 - 1
+_LARGEST_SEED = 2**32 - 1
 
 
 def samples() -> dict[str, list[str]]:
@@ -86,7 +86,7 @@ def _number(value: Any, what: str, least: float, most: float, *, whole: bool = T
         fits = False
     if not fits:
         kind = "a whole number" if whole else "a number"
-        raise UserError(f"{what} is {value!r}; it must be {kind} from {least:g} to {most:,g}.")
+        raise UserError(f"{what} is {value!r}; it must be {kind} from {least:,} to {most:,}.")
     # int() of the value itself: a seed may hold more digits than a float.
     return int(value) if whole else number
 

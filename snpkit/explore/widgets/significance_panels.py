@@ -42,12 +42,8 @@ _MASK_HINT = (
 )
 
 
-def _row(*controls: ipywidgets.Widget, ends: bool = False) -> ipywidgets.Box:
-    row = ipywidgets.Box(controls)
-    row.add_class("snpkit-row")
-    if ends:
-        row.add_class("snpkit-ends")
-    return row
+def _row(*controls: ipywidgets.Widget) -> ipywidgets.Box:
+    return ipywidgets.Box(controls).add_class("snpkit-row")
 
 
 def _panel(heading: str, *content: ipywidgets.Widget) -> ipywidgets.Box:
@@ -171,9 +167,8 @@ class Panels:
     def _show_frames(self) -> None:
         explorer = self.explorer
         frames, maps, time = explorer.frames, explorer.relevance, explorer.time
-        for control, least in ((self.film, 2), (self.time, 2), (self.show_map, 1)):
-            control.layout.display = "" if explorer.frame_count >= least else "none"
-        self.show_map.disabled = not explorer.selected
+        for control in (self.film, self.time):
+            control.layout.display = "" if explorer.frame_count > 1 else "none"
         if frames is None:
             self.pair.source = self.film.source = ""
             self.pair.label = "Choose a clip to see it here."
@@ -241,7 +236,9 @@ class Panels:
         about = Note(label=_MASK_HINT, kind="quiet")
         lines = [_row(Note(label=name, kind="text").add_class("snpkit-name"), strip)
                  for name, strip in (("MLM", self.mlm), ("MSSM", self.mssm))]  # fmt: skip
-        controls = _row(self.top_k, self.ratio, _row(self.seed, self.draw, ends=True))
+        controls = _row(
+            self.top_k, self.ratio, _row(self.seed, self.draw.add_class("snpkit-beside"))
+        )
         return _panel("Masks", controls, *lines, about)
 
     def _show_masks(self) -> None:

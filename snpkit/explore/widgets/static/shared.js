@@ -1,7 +1,7 @@
 // Helpers that every control shares; each file below is read after this one.
 // Text goes into the page by textContent and setAttribute alone, never as HTML.
-let made = 0;
-const freshId = (what) => `snpkit-${what}-${Date.now().toString(36)}-${made++}`;
+// Each control is a module of its own, so that a counter would give two of them the same id.
+const freshId = (what) => `snpkit-${what}-${Math.random().toString(36).slice(2)}`;
 
 function element(name, attributes = {}, ...children) {
   const node = document.createElement(name);
@@ -21,6 +21,12 @@ function follow(model, names, draw) {
 
 function begin(el, name) {
   el.classList.add("snpkit-control", `snpkit-${name}`);
+  // JupyterLab takes keys before any element does: arrows would leave the cell, "x" would cut it.
+  el.setAttribute("data-lm-suppress-shortcuts", "true");
+  // And its notebook takes the focus back on every key that reaches it.
+  el.addEventListener("keydown", (event) => {
+    if (event.key !== "Tab") event.stopPropagation();
+  });
 }
 
 // A label above its field and a hint below that belongs to the field's description.

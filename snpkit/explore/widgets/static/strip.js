@@ -113,7 +113,6 @@ export default {
         row.children[current].focus();
         event.preventDefault();
       }
-      if (event.key !== "Tab") event.stopPropagation(); // the notebook has shortcuts of its own
     });
     follow(model, ["tokens", "series", "label", "selectable", "hint"], draw);
     follow(model, ["selected"], mark);

@@ -22,7 +22,6 @@ export default {
     field.addEventListener("change", send);
     field.addEventListener("keydown", (event) => {
       if (event.key === "Enter") send();
-      event.stopPropagation(); // the notebook has shortcuts of its own
     });
     follow(model, ["value"], () => {
       if (field.value !== model.get("value")) field.value = model.get("value");
