@@ -1,12 +1,9 @@
 """`snpkit plan`: what a recipe will take, from a few steps measured here."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
-
-if TYPE_CHECKING:
-    from snpkit.training.schema import Recipe
 
 
 def plan(
@@ -41,11 +38,12 @@ def plan(
     import sys
     from json import dumps
 
+    from snpkit.commands.pretrain import chosen_recipe
     from snpkit.training.planning import PAIRS, check_pairs, extrapolate, measure
     from snpkit.training.planning_report import plan_text
     from snpkit.training.planning_units import read_pairs
 
-    chosen = _recipe(recipe, changes)
+    chosen = chosen_recipe(recipe, changes, None)
     asked = sorted({*PAIRS, *([] if data is None else [read_pairs(data)])})
     check_pairs(chosen, asked[0])  # before the work
     print(f"Measuring {chosen.name}, about {time_limit:.0f} s at most ...", file=sys.stderr)
@@ -59,14 +57,3 @@ def plan(
     else:
         print(plan_text(found, plans))
     return 0
-
-
-def _recipe(name: str, changes: tuple[str, ...]) -> "Recipe":
-    """The recipe as `snpkit pretrain` with the same words would train it."""
-    from snpkit.commands.pretrain import _change
-    from snpkit.files import read_json
-    from snpkit.training.recipes import get_recipe
-    from snpkit.training.schema import override, recipe_from_dict
-
-    chosen = recipe_from_dict(read_json(name)) if name.endswith(".json") else get_recipe(name)
-    return override(chosen, dict(_change(text) for text in changes))

@@ -133,7 +133,7 @@ def pretrain(
     distributed.init_if_needed(target)
     files = RunFiles(Path(output), tokenizer, table)
     checkpoint = files.prepare(resume=resume, overwrite=overwrite)
-    run = _new_run(model, batches, recipe, files.output, target)
+    run = new_run(model, batches, recipe, files.output, target)
     if checkpoint is not None:
         files.load(run, checkpoint)
     run.parallel = distributed.parallelise(run.model, target)
@@ -151,7 +151,7 @@ def pretrain(
     return run.result
 
 
-def _new_run(
+def new_run(
     model: nn.Module, batches: Batches, recipe: Recipe, output: Path, device: torch.device
 ) -> Run:
     """A run at step 0, with every generator seeded by the recipe."""

@@ -21,7 +21,7 @@ from snpkit.language.significance import SignificanceTable
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.batches import PreTrainingBatches
 from snpkit.training.device import autocast_dtype, available_cores, choose_device, prepare_cpu
-from snpkit.training.loop import Batch, Run, _new_run, train_step
+from snpkit.training.loop import Batch, Run, new_run, train_step
 from snpkit.training.planning_data import measured_dataset, measured_tokenizer
 from snpkit.training.planning_growth import measure_growth, padded, usual_tokens
 from snpkit.training.planning_memory import available_memory, current_memory, peak_memory
@@ -65,7 +65,7 @@ class Trial:
         seed_everything(self.recipe.seed)
         model = SNPForPreTraining(self.config)
         # The same run that `pretrain` starts, so that its steps are the same.
-        run = _new_run(model, self.batches(_PROBE), self.recipe, Path(), self.device)
+        run = new_run(model, self.batches(_PROBE), self.recipe, Path(), self.device)
         run.optimizer.register_step_pre_hook(lambda *_: self._note_optimiser(-1))
         run.optimizer.register_step_post_hook(lambda *_: self._note_optimiser(1))
         return run
