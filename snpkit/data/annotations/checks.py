@@ -225,10 +225,12 @@ class _Survey:
 
     def decode(self, wanted: int) -> int:
         """Decode one frame of some videos; gives how many were tried."""
-        from snpkit.video.reader import read_clips  # heavy: only who decodes pays
+        if not wanted or not self.file.execute("SELECT 1 FROM sizes").fetchone():
+            return 0
+        from snpkit.video.reader import read_clips  # takes seconds: only who decodes pays
 
         tried = 0
-        for split in self.splits() if wanted else ():
+        for split in self.splits():
             query = "FROM sizes JOIN clips USING (video) WHERE split = ?"
             (there,) = self.file.execute(f"SELECT count(*) {query}", (split,)).fetchone()
             step = 1 if wanted < 0 else max(there / wanted, 1.0)

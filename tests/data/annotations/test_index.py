@@ -215,5 +215,6 @@ def test_memory_of_a_large_table(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_memory_of_a_table_as_large_as_webvid(tmp_path):
     run_large(2_500_000, tmp_path)
