@@ -49,7 +49,7 @@ def nbval(path, library=None):
     options = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", str(SANITIZE)]
     command = [sys.executable, "-m", "pytest", *plain, *options, path.name]
     return subprocess.run(
-        command, env=variables, cwd=path.parent, capture_output=True, text=True, timeout=120
+        command, env=variables, cwd=path.parent, capture_output=True, text=True, timeout=240
     )
 
 
