@@ -1,6 +1,7 @@
 """A pickle of captions is read without running what it says."""
 
 import collections
+import io
 import os
 import pickle
 import struct
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snpkit.data.annotations import open_dataset
-from snpkit.data.annotations.msvd import read_pickle
+from snpkit.data.annotations.msvd import _PlainUnpickler, read_pickle
 from snpkit.errors import AnnotationError
 
 WORDS = st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=8), max_size=5)
@@ -98,6 +99,13 @@ def test_a_list_that_holds_itself(tmp_path):
     loop.append(loop)
     with pytest.raises(AnnotationError, match="lists of words"):
         read_pickle(written(tmp_path, pickle.dumps({"video": [loop]})))
+
+
+def test_the_unpickler_itself_finds_nothing_to_call():
+    """The second barrier, should an instruction ever slip through the first."""
+    for content in (pickle.dumps(os.mkdir), b"cos\nmkdir\n(S'/nonesuch/a'\ntR.", b"Pid\n."):
+        with pytest.raises(pickle.UnpicklingError, match="is no caption"):
+            _PlainUnpickler(io.BytesIO(content)).load()
 
 
 def test_few_words_named_endlessly_often(tmp_path):
