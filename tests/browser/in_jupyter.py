@@ -48,9 +48,3 @@ def open_in_voila(watched: Watch, server: Server, notebook: str) -> None:
     """Let Voila run a notebook and wait for its first widget."""
     watched.page.goto(f"{server.url}voila/render/{notebook}", timeout=KERNEL)
     watched.page.locator(".jupyter-widgets").first.wait_for(timeout=KERNEL)
-
-
-def kernel_errors(server: Server) -> str:
-    """What kernels wrote about exceptions in callbacks: no page shows them."""
-    said = server.log.read_text(encoding="utf-8", errors="replace")
-    return said[said.index("Traceback") :][:3000] if "Traceback" in said else ""

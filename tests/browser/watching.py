@@ -1,5 +1,6 @@
 """A page of the browser that remembers everything that it should not have said, asked or done."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Watch:
         page.on("pageerror", lambda error: self.errors.append(f"{error}\n{error.stack}"))
         page.on("dialog", self._dialog)
         page.on("request", lambda request: self._request(request.url))
-        page.on("websocket", lambda socket: self._request(socket.url))
+        page.on("websocket", self._websocket)
         page.on("requestfailed", self._failed)
         page.on("response", self._response)
 
@@ -53,6 +54,17 @@ class Watch:
         self.requests.append(url)
         if not url.startswith(LOCAL) and not self._is_known(url):
             self.outside.append(url)
+
+    def _websocket(self, socket: Any) -> None:
+        self._request(socket.url)
+        socket.on("framereceived", self._frame)
+
+    def _frame(self, frame: str | bytes) -> None:
+        # What a callback in the kernel raises arrives as a message that no page shows.
+        text = frame if isinstance(frame, str) else frame.decode("utf-8", "replace")
+        if re.search(r'"msg_type": ?"error"', text):
+            plain = re.sub(r"\\u001b\[[\d;]*m", "", text).replace("\\n", "\n")
+            self.errors.append(f"raised in the kernel: {plain[-3000:]}")
 
     def _is_known(self, url: str) -> bool:
         return self.known is not None and url.startswith(self.known)
