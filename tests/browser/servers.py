@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import psutil
 
 NOTEBOOKS = Path(__file__).parent / "notebooks"
 START_SECONDS = 90
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 # What asks the outside world or the file system for things that no test needs.
 _DISABLED = (
     "@jupyterlab/apputils-extension:announcements",
@@ -95,7 +97,7 @@ def _server(home: Path, options: list[str], probe: str) -> Iterator[Server]:
     with log.open("wb") as out:
         process = subprocess.Popen(
             command, cwd=root, env=environment(home), stdin=subprocess.DEVNULL,
-            stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+            stdout=out, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_leashed(),
         )  # fmt: skip
     server = Server(f"http://127.0.0.1:{port}/", root, log)
     try:
@@ -103,6 +105,16 @@ def _server(home: Path, options: list[str], probe: str) -> Iterator[Server]:
         yield server
     finally:
         end(process)
+
+
+def _leashed() -> Callable[[], object] | None:
+    """On Linux: what a new process calls to be ended by the kernel when the tests are killed."""
+    if not sys.platform.startswith("linux"):
+        return None
+    import ctypes
+
+    prctl = ctypes.CDLL(None).prctl  # looked up before the fork, where little is allowed
+    return lambda: prctl(_DIE_WITH_PARENT, signal.SIGTERM)
 
 
 def _free_port() -> int:

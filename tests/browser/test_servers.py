@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.browser import servers
 
@@ -27,6 +28,28 @@ def test_the_end_of_a_server_is_the_end_of_its_kernels():
     assert process.poll() is not None
     psutil.wait_procs([child], timeout=5)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux ends it for us")
+def test_a_server_does_not_outlive_tests_that_are_killed(tmp_path):
+    tests = """
+import sys, time
+from pathlib import Path
+from tests.browser import servers
+servers._wait = lambda process, *_: print(process.pid, flush=True)
+with servers._server(Path(sys.argv[1]), ["-c", "import time; time.sleep(60)"], ""):
+    time.sleep(60)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", tests, str(tmp_path)], stdout=subprocess.PIPE, text=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    with process.stdout as said:
+        server = psutil.Process(int(said.readline()))
+        process.kill()
+    process.wait()
+    psutil.wait_procs([server], timeout=5)
+    assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_server_that_dies_at_once_says_why(tmp_path):
