@@ -54,11 +54,11 @@ def batches(draw):
 
 
 def oracle_quota(tokens, ratio):
-    """The rule in plain Python."""
+    """The rule in whole hundredths, exactly."""
     if tokens == 0:
         return 0
-    wanted = tokens * ratio
-    return min(max(1, math.floor(wanted) + (wanted - math.floor(wanted) >= 0.3)), tokens)
+    whole, rest = divmod(tokens * round(100 * ratio), 100)
+    return min(max(1, whole + (rest >= 30)), tokens)
 
 
 def masked_units(labels, word_ids):
@@ -79,6 +79,7 @@ def test_quota_is_the_rule(tokens, ratio):
 def test_quota_of_usual_lengths():
     # floor(0.15 n) and one more from 0.3 on: 0.9 -> 1, 1.2 -> 1, 1.35 -> 2, 1.95 -> 2, 3.0 -> 3.
     assert quota(torch.tensor([0, 1, 6, 8, 9, 13, 20, 28])).tolist() == [0, 1, 1, 1, 2, 2, 3, 4]
+    assert quota(torch.tensor([2, 22, 42])).tolist() == [1, 4, 7]  # n.3, which binary cannot hold
 
 
 @given(batches(), seeds)
