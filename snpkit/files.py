@@ -69,6 +69,8 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} is not JSON (line {error.lineno}: {error.msg}).") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text; is it the right file?") from error
+    except ValueError as error:
+        raise UserError(f"{path} holds a number of absurd length; is it the right file?") from error
     except RecursionError as error:
         raise UserError(f"{path} is nested too deeply to be one of our files.") from error
     except OSError as error:

@@ -194,7 +194,8 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _check_path(root: Path, video: str, folders: set[str]) -> None:
     """As `inside`, which is slow on millions of rows: each folder is followed once only."""
-    folder, _, name = video.rpartition("/")
+    name = video.rpartition("/")[2]
+    folder = video[: len(video) - len(name)]  # with its slash: "/a" is not in ""
     known = folder in folders and name not in ("", ".", "..") and not set(name) & set("\\:\0")
     if not known or os.path.islink(root / video):
         inside(root, video)

@@ -49,6 +49,10 @@ def read_captions(path: str | Path, *, field: str | None = None) -> Iterator[str
         raise UserError(f"{path} is not UTF-8 text; is it the right file?") from error
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{path} holds a number of absurd length; is it the right file?") from error
     if not found:
         raise UserError(f"{path} holds no captions; name the right key or column if it does.")
 
@@ -101,7 +105,7 @@ def _table(path: Path, file: TextIO, field: str | None) -> Iterator[str]:
 
 def _json(path: Path, file: TextIO, field: str | None) -> Iterator[str]:
     try:
-        for value in _JsonStream(file).elements():
+        for value in JsonStream(file).elements():
             yield from _captions_in(value, field)
     except (json.JSONDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not JSON, or it is cut off.") from error
@@ -128,7 +132,7 @@ def _captions_in(value: Any, field: str | None) -> Iterator[str]:
             yield from (caption for caption in captions if isinstance(caption, str))
 
 
-class _JsonStream:
+class JsonStream:
     """The elements of a JSON file's arrays, one at a time: the file may exceed the memory."""
 
     def __init__(self, file: TextIO) -> None:

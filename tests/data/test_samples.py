@@ -70,6 +70,14 @@ def without(name: str) -> dict:
     return {key: value for key, value in GOOD.items() if key != name}
 
 
+@pytest.mark.parametrize("video", ["/a.mp4", "//a.mp4", "C:/a.mp4", "../a.mp4", "videos//../../a"])
+def test_a_path_that_leaves_is_refused_after_rows_that_stay(tmp_path, video):
+    """The quick check of folders that are known must not let it through."""
+    stay = [GOOD | {"id": "0", "video": "a.mp4"}, GOOD]
+    with pytest.raises(AnnotationError, match=r"line 3: .*must be relative"):
+        load(tmp_path, *stay, GOOD | {"id": "2", "video": video})
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snpkit.errors import AnnotationError, UserError
-from snpkit.language.caption_files import _JsonStream, read_captions
+from snpkit.language.caption_files import JsonStream, read_captions
 
 
 def read(tmp_path, name, content, **options):
@@ -138,7 +138,7 @@ class Trickle(io.StringIO):
 def test_streaming_gives_what_json_gives(values, step, indent):
     file = Trickle(json.dumps(values, indent=indent))
     file.step = step
-    assert list(_JsonStream(file).elements()) == values
+    assert list(JsonStream(file).elements()) == values
 
 
 @given(st.dictionaries(st.text(max_size=4), json_values, max_size=4), st.integers(1, 9))
@@ -146,7 +146,7 @@ def test_streaming_an_object_gives_its_arrays(value, step):
     file = Trickle(json.dumps(value))
     file.step = step
     expected = [item for array in value.values() if isinstance(array, list) for item in array]
-    assert list(_JsonStream(file).elements()) == expected
+    assert list(JsonStream(file).elements()) == expected
 
 
 @given(st.lists(json_values, min_size=1, max_size=4), st.integers(1, 9), st.data())
@@ -156,10 +156,17 @@ def test_a_cut_file_is_an_error_or_a_prefix(values, step, data):
     file.step = step
     found = []
     with pytest.raises(json.JSONDecodeError):
-        for value in _JsonStream(file).elements():
+        for value in JsonStream(file).elements():
             found.append(value)
     # A number at the cut may be shorter than it was ("12" of "123"); all before it are whole.
     assert found[:-1] == values[: max(0, len(found) - 1)]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_a_number_of_thousands_of_digits_is_a_sentence(tmp_path, name):
+    (tmp_path / name).write_text(f"[{'9' * 5000}]")
+    with pytest.raises(UserError, match="absurd length"):
+        list(read_captions(tmp_path / name))
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.csv", "a.txt"])

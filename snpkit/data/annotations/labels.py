@@ -44,8 +44,6 @@ class AnswerLabels:
             found = read_json(path)
         except UserError as error:
             raise AnnotationError(str(error)) from None
-        except ValueError:  # a number of thousands of digits
-            raise AnnotationError(f"{path} is not JSON of answers; fetch it anew.") from None
         labels = list(found.values()) if isinstance(found, dict) else []
         whole = all(isinstance(label, int) and not isinstance(label, bool) for label in labels)
         if not labels or not whole or sorted(labels) != list(range(len(labels))):

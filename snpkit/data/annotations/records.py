@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from snpkit.errors import AnnotationError
-from snpkit.language.caption_files import _JsonStream
+from snpkit.language.caption_files import JsonStream
 
 
 class Record(NamedTuple):
@@ -143,7 +143,7 @@ def _finite(digits: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
-class _Stream(_JsonStream):
+class _Stream(JsonStream):
     """The same reader, which also says in which list an item stands."""
 
     def __init__(self, file: Any) -> None:
