@@ -18,9 +18,13 @@ help: ## Show the targets
 run: $(INSTALLED) ## Set up, then do the main job on mp4 files: runs/laptop/report.html
 	$(BIN)/snpkit run
 
-test: $(INSTALLED) $(TEST_WEIGHTS) ## Set up, then check style and run every test, as CI does
+# The notebooks are tests: nbval runs them and compares every output with the stored one. They
+# come first because they take longest. One thread each: pytest runs one worker per core.
+test: export OMP_NUM_THREADS := 1
+test: $(INSTALLED) $(TEST_WEIGHTS) ## Set up, then check style, run every test and notebook, as CI does
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --nbval --nbval-current-env \
+	    --nbval-sanitize-with tests/notebooks/sanitize.cfg --ignore=tests/browser/notebooks notebooks tests
 
 lab: $(INSTALLED) ## Set up, then open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks
