@@ -36,7 +36,9 @@ class Pipeline:
     table: "SignificanceTable | None"
     folder: Path
     training: dict[str, Any] = field(default_factory=dict)
-    _indices: dict[Path, "FolderIndex"] = field(default_factory=dict, repr=False)
+    _indices: "dict[tuple[Path, Path | None], FolderIndex]" = field(
+        default_factory=dict, repr=False
+    )
 
     def read(self, video: str | Path) -> "torch.Tensor | tuple[torch.Tensor, torch.Tensor]":
         """Read a video as the model was trained to see it: the middle frame of every range.
@@ -55,18 +57,35 @@ class Pipeline:
         frames, mask = read_square(video, config.clips, config.frames, **options)
         return frames if mask is None else (frames, mask)
 
-    def index(self, folder: str | Path, *, refresh: bool = False) -> "FolderIndex":
-        """Encode the videos below a folder; kept in memory for later searches.
+    def index(
+        self,
+        folder: str | Path,
+        *,
+        refresh: bool = False,
+        cache: str | Path | bool = True,
+        progress: bool = False,
+    ) -> "FolderIndex":
+        """Encode the videos below a folder; kept in memory and on disk for later searches.
 
+        Args:
+            refresh: look at the folder again, even if its index is in memory; files that are on
+                disk as they were are not encoded again.
+            cache: where the index is kept on disk; True = in snpkit's cache folder (see
+                `snpkit.evaluation.index_keys.cache_folder`), False = nowhere.
+            progress: show a bar on a terminal.
         Raises:
             UserError: no such folder, or no video in it; VideoError: none can be read.
         """
+        from snpkit.evaluation.index_keys import cache_folder
         from snpkit.evaluation.search import encode_folder
 
-        root = Path(folder).resolve()
-        if refresh or root not in self._indices:
-            self._indices[root] = encode_folder(self.model, root)
-        return self._indices[root]
+        root, where = Path(folder).resolve(), None
+        if cache is not False and cache is not None:
+            where = cache_folder() / "search" if cache is True else Path(cache).expanduser()
+        if refresh or (root, where) not in self._indices:
+            options = {"cache": where, "progress": progress}
+            self._indices[root, where] = encode_folder(self.model, root, **options)
+        return self._indices[root, where]
 
     def search(
         self,
@@ -75,6 +94,7 @@ class Pipeline:
         *,
         top_k: int = 5,
         candidates: int = 20,
+        cache: str | Path | bool = True,
     ) -> list[list["Hit"]]:
         """The videos below `folder` that answer each sentence best.
 
@@ -82,6 +102,7 @@ class Pipeline:
             texts: one sentence or several.
             candidates: best matches that the cross-modal pass reads again; 0 = no re-ranking. A
                 twin tower has no such pass and ranks by matching alone.
+            cache: where the index of the folder is kept; see `index`.
         Returns:
             For each sentence at most `top_k` hits, best first.
         Raises:
@@ -93,7 +114,7 @@ class Pipeline:
         texts = [texts] if isinstance(texts, str) else list(texts)
         if self.model.config.architecture == "twin_tower":
             candidates = 0
-        index = self.index(folder)
+        index = self.index(folder, cache=cache)
         options = {"top_k": top_k, "candidates": candidates}
         return search(self.model, self.tokenizer, texts, index, **options)
 
