@@ -124,7 +124,7 @@ class SNPConfig(PretrainedConfig):
             "image_fit": ("crop", "long"),
             "vision_projection": ("matrix", "affine"),
             "pooling": ("mean", "mean_max"),
-            "patch_stem": ("patch", "overlapping"),
+            "patch_stem": ("patch", "overlapping", "deep"),
             "text_mlm": ("masked", "unmasked"),
             "lvwm_stage": ("after", "before", "both"),
             "level1": ("in_batch", "moco"),
@@ -145,9 +145,9 @@ class SNPConfig(PretrainedConfig):
         self._require("logit_scale", scale is None or scale > 0, "use a number above 0")
         self._require("moco_temperature", self.moco_temperature > 0, "use a number above 0")
         if self.vision == "patch":
-            halving = self.patch_stem == "overlapping"
+            halving = self.patch_stem != "patch"
             power = _is_whole(self.patch_size) and self.patch_size.bit_count() == 1
-            advice = "the overlapping stem halves the image: use a power of 2"
+            advice = "the overlapping and deep stems halve the image: use a power of 2"
             self._require("patch_size", power or not halving, advice)
             fits = self.vision_width % self.patch_heads == 0
             self._require("vision_width", fits, f"use a multiple of patch_heads={self.patch_heads}")

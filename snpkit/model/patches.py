@@ -10,11 +10,13 @@ from snpkit.model.config import SNPConfig
 class PatchEmbedding(nn.Module):
     """Cut frames into patches and turn each into a vector.
 
-    Two stems give the same grid of `image_size // patch_size` cells a side:
+    Three stems give the same grid of `image_size // patch_size` cells a side:
 
     * "patch": one convolution whose stride is its kernel, so patches do not overlap (ViT).
     * "overlapping": 3 x 3 convolutions of stride 2 with batch-norm, so neighbouring patches share
       pixels (as in PVTv2). From random weights it learns far sooner than the plain cut.
+    * "deep": behind each of these a second 3 x 3 convolution that keeps the size. It tells shapes
+      apart, not only colours: see the recipe "laptop".
 
     With `patch_motion` every frame is joined by its difference from the frame before it in the
     clip (zero for the first), so that even the first layer sees what moves.
@@ -33,6 +35,9 @@ class PatchEmbedding(nn.Module):
             wide = width // 2 ** (steps - 1 - step)
             layers += [nn.Conv2d(channels, wide, 3, stride=2, padding=1, bias=False)]
             layers += [nn.BatchNorm2d(wide), nn.ReLU()]
+            if config.patch_stem == "deep":
+                layers += [nn.Conv2d(wide, wide, 3, padding=1, bias=False)]
+                layers += [nn.BatchNorm2d(wide), nn.ReLU()]
             channels = wide
         self.stem = nn.Sequential(*layers)
 

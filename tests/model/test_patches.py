@@ -55,15 +55,25 @@ def test_plain_patches_share_nothing_and_overlapping_ones_share_their_borders() 
     assert border <= {(0, 0), (0, 1), (1, 0), (1, 1)}  # neighbours only
 
 
+def test_a_deep_stem_sees_further_and_is_the_overlapping_one_and_one_more_convolution_a_step():
+    seen, further = (len(cells_that_change(stem, 15, 15)) for stem in ("overlapping", "deep"))
+    assert further > seen
+    plain, deep = (PatchEmbedding(patch_config(patch_stem=stem)).stem for stem in
+                   ("overlapping", "deep"))  # fmt: skip
+    strides = [layer.stride[0] for layer in deep if hasattr(layer, "stride")]
+    assert strides == [2, 1] * 3  # patches of 8 are three halvings
+    assert len(deep) == 2 * len(plain)
+
+
 @settings(max_examples=25)
 @given(
-    st.sampled_from(["patch", "overlapping"]),
+    st.sampled_from(["patch", "overlapping", "deep"]),
     st.sampled_from([2, 4, 8, 16]),
     st.integers(1, 3),
     st.integers(1, 3),
     st.booleans(),
 )
-def test_both_stems_give_the_same_grid(stem, size, rows, columns, motion) -> None:
+def test_all_stems_give_the_same_grid(stem, size, rows, columns, motion) -> None:
     config = patch_config(patch_stem=stem, patch_size=size, patch_motion=motion)
     clip = torch.randn(2, 2, 3, rows * size, columns * size)
     assert PatchEmbedding(config)(clip).shape == (2, 2, rows, columns, 16)
