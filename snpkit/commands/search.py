@@ -1,8 +1,17 @@
 """`snpkit search`: find videos of a folder with a sentence."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+if TYPE_CHECKING:
+    from snpkit.evaluation.search import FolderIndex, Hit
+
+    Answers = Sequence[tuple[str, Sequence[Hit]]]
+
+_NAMED = 20  # unreadable files that are named; --json and --html name more
 
 
 def search(
@@ -11,10 +20,15 @@ def search(
     checkpoint: str = "laptop",
     top_k: int = 5,
     candidates: int = 20,
+    index: Path | None = None,
+    no_index: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    html: Path | None = None,
     device: str = "auto",
     json: bool = False,
 ) -> int:
     """Print the videos of a folder that answer each sentence best.
+
+    The folder is encoded once; the next time only files that are new or have changed are.
 
     Args:
         folder: Its videos and images are read, with those of its subfolders.
@@ -22,30 +36,78 @@ def search(
         checkpoint: "laptop", a checkpoint folder or a hub id.
         top_k: Videos per sentence.
         candidates: Best matches that the cross-modal pass reads again; 0 leaves re-ranking out.
+        index: Folder to keep the index in; else snpkit's cache folder ($SNPKIT_CACHE, or what the
+            platform has for it, such as ~/.cache/snpkit).
+        no_index: Keep no index, and use none.
+        html: Also write one HTML file, with frames of the videos and why each was found.
         device: auto, cpu, cuda or mps.
         json: Print JSON in place of a table.
     """
     import sys
-    from json import dumps
 
     import snpkit
     from snpkit.errors import UserError
 
     if not sentences:
         raise UserError('Say what to look for, such as: snpkit search FOLDER "a red kite falls".')
+    if index is not None and no_index:
+        raise UserError("Choose --index or --no-index, not both.")
     pipeline = snpkit.load(checkpoint, device=device)
-    found = pipeline.search(sentences, folder, top_k=top_k, candidates=candidates)
-    for reason in pipeline.index(folder).unreadable.values():
-        print(f"snpkit: left out: {reason}", file=sys.stderr)
-    if json:
-        rows = [
-            {"sentence": sentence, "hits": [vars(hit) | {"path": str(hit.path)} for hit in hits]}
-            for sentence, hits in zip(sentences, found, strict=True)
-        ]
-        print(dumps(rows, indent=2, ensure_ascii=False))
-        return 0
-    for sentence, hits in zip(sentences, found, strict=True):
-        print(sentence)
-        for place, hit in enumerate(hits, start=1):
-            print(f"{place:4}  {hit.score:8.2f}  {hit.path}")
+    cache = not no_index if index is None else index
+    indexed = pipeline.index(folder, cache=cache, progress=True)
+    options = {"top_k": top_k, "candidates": candidates, "cache": cache}
+    answers = list(zip(sentences, pipeline.search(sentences, folder, **options), strict=True))
+    print("\n".join(_notes(indexed)), file=sys.stderr)
+    if html is not None:
+        from snpkit.explore.search_page import write_search_page
+
+        write_search_page(html, pipeline, indexed, answers, reranked=candidates > 0)
+    print(_json(indexed, answers) if json else _tables(indexed, answers))
     return 0
+
+
+def _notes(index: "FolderIndex") -> list[str]:
+    """What was searched, and what was left out."""
+    kept = "not kept" if index.kept_in is None else f"index in {index.kept_in}"
+    lines = [f"snpkit: {len(index.names):,} clips, {index.encoded:,} newly encoded; {kept}"]
+    if count := len(index.unreadable):
+        files = "1 file" if count == 1 else f"{count:,} files"
+        lines.append(f"snpkit: {files} left out:")
+        lines += [f"  {reason}" for reason in list(index.unreadable.values())[:_NAMED]]
+        if (rest := count - _NAMED) > 0:
+            lines.append(f"  and {rest:,} more; --json names them all")
+    return [_printable(line) for line in lines]
+
+
+def _tables(index: "FolderIndex", answers: "Answers") -> str:
+    """One table a sentence."""
+    lines = []
+    for sentence, hits in answers:
+        lines += [_printable(sentence), "   #     score  matching  file"]
+        lines += [
+            f"{place:4}  {hit.score:8.2f}  {hit.matching:8.2f}  {_printable(str(hit.path))}"
+            for place, hit in enumerate(hits, start=1)
+        ]
+    return "\n".join(lines)
+
+
+def _printable(text: str) -> str:
+    """A file's name may hold what steers a terminal, or what no terminal can print."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
+                   for letter in text)  # fmt: skip
+
+
+def _json(index: "FolderIndex", answers: "Answers") -> str:
+    from json import dumps
+
+    about = {"clips": len(index.names), "unreadable": index.unreadable}
+    rows = []
+    for sentence, hits in answers:
+        told = [vars(hit) | {"path": str(hit.path)} for hit in hits]
+        rows.append({"sentence": sentence, "hits": told} | about)
+    said = dumps(rows, indent=2, ensure_ascii=False)
+    try:
+        said.encode("utf-8")
+    except UnicodeEncodeError:  # names that are no Unicode: escaped, a reader gets them as they are
+        return dumps(rows, indent=2)
+    return said

@@ -50,6 +50,8 @@ def search(
     """
     if top_k < 1:
         raise UserError(f"top_k must be at least 1, not {top_k}.")
+    # Bytes that are no text reach a program as lone surrogates, which no tokenizer takes.
+    texts = [text.encode("utf-8", "replace").decode() for text in texts]
     encoded = encode_texts(model, tokenizer, texts)
     scores = matching_scores(model, encoded, index.videos)
     count = min(max(top_k, candidates), len(index.names))

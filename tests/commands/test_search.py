@@ -9,6 +9,34 @@ import snpkit
 from snpkit.cli import main
 from snpkit.errors import CheckpointError
 
+HOSTILE = "<img src=x onerror=alert(1)>.mp4"
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    """Not in the home of whoever runs the tests."""
+    monkeypatch.setenv("SNPKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def clips(corpus):
+    """Six clips and three files that are none."""
+    folder = corpus / "clips"
+    folder.mkdir()
+    for path in sorted((corpus / "videos").iterdir())[:6]:
+        shutil.copy(path, folder)
+    next(folder.iterdir()).rename(folder / HOSTILE)
+    for name in ("broken.mp4", "<script>alert(1)<script>.mp4", "\x1b[31mred.mp4"):
+        (folder / name).write_bytes(b"no video")
+    return folder
+
+
+def told(capsys, *arguments, status=0):
+    capsys.readouterr()
+    assert main(["search", *map(str, arguments)]) == status
+    return capsys.readouterr()
+
 
 def test_search_prints_the_best_first_and_names_what_it_left_out(corpus, checkpoint, capsys):
     (corpus / "videos" / "broken.mp4").write_bytes(b"no video")
@@ -31,6 +59,67 @@ def test_search_without_reranking_orders_by_matching(corpus, checkpoint):
     assert [hit.score for hit in hits] == [hit.matching for hit in hits]
     (again,) = pipeline.search(["a red kite falls"], corpus / "videos", top_k=5, candidates=0)
     assert hits == again
+
+
+def test_the_folder_is_encoded_once(clips, checkpoint, cache, capsys):
+    command = (clips, "a red kite falls", "--checkpoint", checkpoint)
+    first = told(capsys, *command)
+    assert "6 clips, 6 newly encoded" in first.err and str(cache) in first.err
+    (clips / HOSTILE).rename(clips / "renamed.mp4")
+    second = told(capsys, *command)
+    assert "6 clips, 0 newly encoded" in second.err
+    assert second.out == first.out.replace(HOSTILE, "renamed.mp4")
+
+
+def test_the_index_lies_where_it_is_told_to(clips, checkpoint, cache, tmp_path, capsys):
+    command = (clips, "a red kite falls", "--checkpoint", checkpoint)
+    own = tmp_path / "own"
+    assert str(own) in told(capsys, *command, "--index", own).err
+    assert list(own.rglob("*.safetensors")) and not cache.exists()
+    before = sorted(tmp_path.rglob("*"))
+    assert "not kept" in told(capsys, *command, "--no-index").err
+    assert sorted(tmp_path.rglob("*")) == before
+    assert "not both" in told(capsys, *command, "--no-index", "--index", own, status=2).err
+    # What cannot be written to costs a warning, not the answer.
+    assert told(capsys, *command, "--index", clips / "broken.mp4").out.count(".mp4") == 5
+
+
+def test_unreadable_files_are_counted_and_named_each_time(clips, checkpoint, capsys):
+    command = (clips, "a red kite falls", "--checkpoint", checkpoint)
+    for _ in range(2):
+        found = told(capsys, *command)
+        assert "3 files left out" in found.err and "broken.mp4" in found.err
+        assert "\x1b[31m" not in found.err + found.out  # would steer the terminal
+    (row,) = json.loads(told(capsys, *command, "--json").out)
+    assert row["clips"] == 6 and len(row["hits"]) == 5
+    assert set(row["unreadable"]) >= {"broken.mp4", "\x1b[31mred.mp4"}
+
+
+def test_a_page_is_written_beside_the_table(clips, checkpoint, tmp_path, capsys):
+    output = tmp_path / "found.html"
+    options = ("--checkpoint", checkpoint, "--html", output, "--top-k", 6)
+    table = told(capsys, clips, "a red kite falls", *options).out
+    page = output.read_text(encoding="utf-8")
+    assert page.count("<img ") == 6 and "onerror=" not in page.replace("x onerror=", "")
+    lines = [line.split() for line in table.splitlines() if line[:4].strip().isdigit()]
+    assert len(lines) == 6
+    for _, score, *_ in lines:
+        assert score.replace("-", "\N{MINUS SIGN}") in page
+
+
+def test_python_keeps_the_index_as_the_command_does(clips, checkpoint, cache, tmp_path):
+    pipeline = snpkit.load(checkpoint)
+    index = pipeline.index(clips)
+    assert index.kept_in.is_relative_to(cache) and index.encoded == 6
+    assert pipeline.index(clips) is index
+    (hits,) = pipeline.search("a red kite falls", clips, top_k=6)
+    assert pipeline.index(clips, refresh=True).encoded == 0
+    own = pipeline.index(clips, cache=tmp_path / "own")
+    assert own.kept_in.is_relative_to(tmp_path / "own") and own.encoded == 6
+    assert pipeline.index(clips, cache=False).kept_in is None
+    again = snpkit.load(checkpoint)
+    assert again.search("a red kite falls", clips, top_k=6) == [hits]
+    assert again.index(clips).encoded == 0
 
 
 def test_search_sees_pixels_not_names(corpus, checkpoint):

@@ -102,6 +102,12 @@ def test_re_ranking_reads_the_candidates_only(folder, colour_model, tokenizer):
     assert [hit.path.stem for hit in one] == ["red"]
 
 
+def test_bytes_that_are_no_text_are_searched_for_all_the_same(folder, colour_model, tokenizer):
+    index = encode_folder(colour_model, folder)
+    (found,) = search(colour_model, tokenizer, ["red \ud83d"], index, candidates=0)
+    assert found[0].path.stem == "red"
+
+
 def test_bad_questions_and_folders_are_clear_errors(tmp_path, folder, colour_model, tokenizer):
     index = encode_folder(colour_model, folder)
     for texts, options, message in (

@@ -17,6 +17,14 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 MINUS = "\N{MINUS SIGN}"
 
 
+@pytest.fixture(autouse=True, scope="module")
+def own_cache(tmp_path_factory):
+    """Not in the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SNPKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def fill(folder, count=7):
     folder.mkdir(exist_ok=True)
     for i in range(count):
@@ -147,6 +155,14 @@ def test_a_folder_is_read_once_until_asked_again(pipeline, tmp_path):
     assert len(explorer.found) == 3
     explorer.reread()
     assert len(explorer.found) == 4 and "4 clips in" in explorer._count.label
+
+
+def test_what_was_indexed_before_is_not_encoded_again(pipeline, folder):
+    first = RetrievalExplorer(pipeline, folder=folder, sentence=SENTENCE)
+    assert first.index.kept_in is not None  # on disk, where `snpkit search` keeps it too
+    fresh = RetrievalExplorer(small_pipeline(seed=6), folder=folder, sentence=SENTENCE)
+    assert fresh.index is not first.index and fresh.index.encoded == 0
+    assert names(fresh) == names(first)
 
 
 def test_another_folder_can_be_typed(explorer, tmp_path):
