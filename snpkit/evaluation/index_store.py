@@ -168,7 +168,7 @@ class IndexStore:
         }  # fmt: skip
         told = {"folder": str(self.videos), "readers": readers_key(), "files": files}
         # ASCII: names that are no Unicode (a Linux file system may hold them) are kept as they are.
-        write_text(self.folder / _LISTING, json.dumps(told, indent=1) + "\n")
+        write_text(self.folder / _LISTING, json.dumps(told) + "\n")
 
     @contextmanager
     def _or_warn(self) -> Iterator[None]:

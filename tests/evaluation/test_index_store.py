@@ -242,6 +242,39 @@ def test_parts_that_another_run_put_together_meanwhile(kept, folder):
         assert torch.equal(after.find(content)[0], vectors(value)[0])
 
 
+@pytest.mark.parametrize("step", range(8))
+@pytest.mark.parametrize("what", ["_write_part", "_write_listing", "_remove"])
+def test_a_run_may_end_before_any_step_of_writing(kept, folder, monkeypatch, caplog, what, step):
+    encode_folder(Colours(), folder, cache=kept)
+    (folder / "red.png").unlink()  # so that parts are put together at the end
+    for number in range(3):
+        paint(folder / f"{number}.png", (number, 2, 3), number)
+    home = index_store if what == "_remove" else IndexStore
+    whole, calls = getattr(home, what), []
+
+    def ending(*arguments):
+        calls.append(arguments)
+        if len(calls) > step:
+            raise SystemExit
+        return whole(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("snpkit.evaluation.index_folder.SAVE_SECONDS", 0)
+        patch.setattr(home, what, ending)
+        try:
+            encode_folder(Colours(), folder, cache=kept, batch_size=1)
+        except SystemExit:
+            assert len(calls) > step
+    model = Colours()
+    index = encode_folder(model, folder, cache=kept)
+    assert same_as_fresh(index, model, folder) and not caplog.records
+    (part,) = index.kept_in.glob("part-*")
+    assert len(load_file(part)["clip_tokens"]) == 6
+    again = Colours()
+    encode_folder(again, folder, cache=kept)
+    assert again.read == 0
+
+
 def test_abandoned_temporary_files_go_and_fresh_ones_stay(kept, folder, monkeypatch):
     place = encode_folder(Colours(), folder, cache=kept).kept_in
     old, fresh = place / ".part-a.safetensors.7.part", place / ".part-b.safetensors.8.part"
