@@ -21,7 +21,9 @@ def evaluate(
     checkpoint: tyro.conf.Positional[str] = "laptop",
     task: Task | None = None,
     data: Path | None = None,
+    layout: str | None = None,
     split: str = "test",
+    max_tokens: int | None = None,
     top_k: int = 20,
     matching_weight: float = 1.0,
     dual_softmax: bool = False,
@@ -35,8 +37,11 @@ def evaluate(
         checkpoint: "laptop", a checkpoint folder or a hub id.
         task: retrieval, qa or multichoice; by default what the checkpoint was made for. A model
             of pre-training or retrieval chooses zero-shot.
-        data: Manifest of the rows; by default that of the generated corpus.
+        data: Manifest of the rows, or the folder of a data set as its authors
+            publish it, such as MSR-VTT or MSVD-QA; by default the generated corpus.
+        layout: Which data set, if the folder holds several: `snpkit verify FOLDER` names them.
         split: Its split to measure on.
+        max_tokens: Where captions, questions and options are cut; by default where training did.
         top_k: Best matches that the cross-modal pass reads again; 0 leaves re-ranking out.
         matching_weight: A re-ranked score is cross-modal + this weight x matching.
         dual_softmax: Also report scores normalised over all queries (not fair to compare).
@@ -48,18 +53,21 @@ def evaluate(
     from json import dumps
 
     import snpkit
-    from snpkit.commands.finetune import read_rows, task_table
+    from snpkit.commands.data_option import read_source
+    from snpkit.commands.finetune import task_table
     from snpkit.data.dataset import VideoTextDataset
 
     pipeline = snpkit.load(checkpoint, device=device)
     config = pipeline.model.config
     task = _task(pipeline, task)
-    whole = read_rows(task, data)
-    manifest = whole.split(split)
+    source = read_source(task, data, layout)
+    manifest = source.manifest.split(source.split_name(split, "--split"))
+    longest = _longest(pipeline, max_tokens)
     sampling = (config.clips, config.frames, config.image_size)
     dataset = VideoTextDataset(manifest, *sampling, training=False, fit=config.image_fit)
     options = {"top_k": top_k, "matching_weight": matching_weight}
-    metrics = _measure(task, pipeline, dataset, whole, options, dual_softmax)
+    options |= {"with_dual_softmax": dual_softmax}
+    metrics = _measure(task, pipeline, dataset, source.manifest, longest, options)
     unreadable = dataset.report()
     grounding = None
     if explanations:
@@ -96,19 +104,32 @@ def _measure(
     pipeline: "Pipeline",
     dataset: "VideoTextDataset",
     whole: "Manifest",
+    max_tokens: int,
     options: dict[str, Any],
-    dual_softmax: bool,
 ) -> dict[str, Any]:
     from snpkit.evaluation.answering import evaluate_answering, evaluate_choices
     from snpkit.evaluation.retrieval import evaluate_retrieval
 
     parts = (pipeline.model, pipeline.tokenizer, dataset)
     if task == "retrieval":
-        return evaluate_retrieval(*parts, with_dual_softmax=dual_softmax, **options)
+        return evaluate_retrieval(*parts, max_tokens=max_tokens, **options)
     if task == "multichoice":
-        return evaluate_choices(*parts)
-    training = [row for row in whole.rows if row.split == "train"]
-    return evaluate_answering(*parts, training)
+        return evaluate_choices(*parts, max_tokens=max_tokens)
+    training = whole.split("train").rows if "train" in whole.splits else ()
+    return evaluate_answering(*parts, training, max_tokens=max_tokens)
+
+
+def _longest(pipeline: "Pipeline", asked: int | None) -> int:
+    """Tokens of a caption: as asked for, else as in the checkpoint's recipe."""
+    from snpkit.files import read_json
+    from snpkit.training.schema import DataRecipe, recipe_from_dict
+    from snpkit.training.setup import check_lengths
+
+    saved = pipeline.folder / "recipe.json"
+    data = recipe_from_dict(read_json(saved)).data if saved.is_file() else DataRecipe()
+    longest = data.max_tokens if asked is None else asked
+    check_lengths(pipeline.model.config, longest, "--max-tokens")
+    return longest
 
 
 def metrics_table(metrics: dict) -> str:

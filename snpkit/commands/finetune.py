@@ -7,14 +7,13 @@ import tyro
 
 from snpkit.errors import UserError
 
-_FILES = {"retrieval": "manifest.jsonl", "qa": "questions.jsonl", "multichoice": "choices.jsonl"}
-
 
 def finetune(
     task: tyro.conf.Positional[Literal["retrieval", "qa", "multichoice"]],
     start: str = "laptop",
     recipe: str | None = None,
     data: Path | None = None,
+    layout: str | None = None,
     output: Path | None = None,
     train: str = "train",
     held_out: str = "validation",
@@ -34,7 +33,9 @@ def finetune(
         task: retrieval, qa (question answering) or multichoice.
         start: "laptop", a checkpoint folder or a hub id; "nothing" starts from random weights.
         recipe: Such as laptop_qa or msrvtt_qa, or a recipe.json; laptop_TASK by default.
-        data: Manifest of the task's rows; by default that of the generated corpus.
+        data: Manifest of the task's rows, or the folder of a data set as its authors
+            publish it, such as MSR-VTT or MSVD-QA; by default the generated corpus.
+        layout: Which data set, if the folder holds several: `snpkit verify FOLDER` names them.
         output: Folder of the run; runs/RECIPE by default.
         train: Split to train on.
         held_out: Split to choose the best checkpoint by; "none" leaves evaluation out.
@@ -46,6 +47,7 @@ def finetune(
         overwrite: Delete the run that lies in the output folder.
         progress: Show progress bars.
     """
+    from snpkit.commands.data_option import read_source
     from snpkit.commands.pretrain import chosen_recipe
     from snpkit.training import distributed
     from snpkit.training.device import choose_device
@@ -57,14 +59,20 @@ def finetune(
         raise UserError(f"The recipe {chosen.name} is for {chosen.task.name}, not for {task}.")
     distributed.init_if_needed(choose_device(device))
     progress = progress and distributed.is_main()
-    manifest = read_rows(task, data)
+    source = read_source(task, data, layout)
+    # All of them now: a wrong --test should not come to light at the end of a long run.
+    splits = {
+        "train": source.split_name(train, "--train"),
+        "held_out": source.split_name(held_out, "--held-out", optional=True),
+    }
+    tested = source.split_name(test, "--test", optional=True)
     setup = prepare_task(
         chosen,
-        manifest,
+        source.manifest,
         start=None if start == "nothing" else start,
-        train=train,
-        held_out=None if held_out == "none" else held_out,
+        answers=source.answers,
         progress=progress,
+        **splits,
     )
     result = train_model(
         setup.model,
@@ -82,20 +90,10 @@ def finetune(
     if distributed.is_main():
         print(f"{result.stopped} at step {result.step}; {setup.batches.dataset.report()}; "
               f"checkpoints in {result.output}")
-        if test not in (None, "none") and result.stopped != "interrupted":
-            _measure(setup, manifest.split(test), result.output, start)
+        if tested is not None and result.stopped != "interrupted":
+            _measure(setup, source.manifest.split(tested), result.output, start)
     distributed.shutdown()
     return 130 if result.stopped == "interrupted" else 0
-
-
-def read_rows(task: str, data: Path | None) -> Any:
-    """The rows of a task: a manifest, by default that of the generated corpus."""
-    from snpkit.data.samples import Manifest
-
-    path = data or Path("data/generated") / _FILES[task]
-    if data is None and not path.exists():
-        raise UserError(f"{path} is not there; make it with `snpkit generate`, or give --data.")
-    return Manifest.load(path)
 
 
 def _measure(setup: Any, rows: Any, output: Path, start: str) -> None:

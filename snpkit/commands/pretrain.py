@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 def pretrain(
     recipe: tyro.conf.Positional[str] = "laptop",
-    data: Path = Path("data/generated/manifest.jsonl"),
+    data: Path | None = None,
+    layout: str | None = None,
     output: Path | None = None,
     train: str = "train",
     held_out: str = "validation",
@@ -32,7 +33,9 @@ def pretrain(
 
     Args:
         recipe: laptop, gpu_subset, coco_vg_resnet, coco_vg_pvt, webvid_swin, or a recipe.json.
-        data: Manifest of the training and held-out clips.
+        data: Manifest (manifest.jsonl), or the folder of a data set as its authors
+            publish it, such as WebVid, CC3M or COCO; by default the generated corpus.
+        layout: Which data set, if the folder holds several: `snpkit verify FOLDER` names them.
         output: Folder of the run; runs/RECIPE by default.
         train: Split to train on.
         held_out: Split to evaluate on; "none" leaves evaluation out.
@@ -44,7 +47,7 @@ def pretrain(
         overwrite: Delete the run that lies in the output folder.
         progress: Show progress bars.
     """
-    from snpkit.data.samples import Manifest
+    from snpkit.commands.data_option import read_source
     from snpkit.training import distributed
     from snpkit.training.device import choose_device
     from snpkit.training.loop import pretrain as train_model
@@ -59,10 +62,12 @@ def pretrain(
     # Before any data is shared out: each process must know its number.
     distributed.init_if_needed(choose_device(device))
     progress = progress and distributed.is_main()
-    unseen = None if held_out == "none" else held_out
-    setup = prepare(
-        chosen, Manifest.load(data), train=train, held_out=unseen, text=text, progress=progress
-    )
+    source = read_source("pretraining", data, layout)
+    splits = {
+        "train": source.split_name(train, "--train"),
+        "held_out": source.split_name(held_out, "--held-out", optional=True),
+    }
+    setup = prepare(chosen, source.manifest, **splits, text=text, progress=progress)
     result = train_model(
         setup.model,
         setup.batches,

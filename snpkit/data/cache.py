@@ -1,7 +1,7 @@
 """All clips of a data set in memory: decoded once, kept as uint8 at training size."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from snpkit.data.samples import Manifest, VideoText
+from snpkit.data.samples import IndexedRows, Manifest, VideoText
 from snpkit.data.unreadable import UnreadableReport
 from snpkit.errors import UserError, VideoError
 from snpkit.video.index import VideoIndex
@@ -25,6 +25,13 @@ def clip_name(row: VideoText) -> str:
     if row.start is None and row.end is None:
         return row.video
     return f"{row.video} [{row.start} s to {row.end} s]"
+
+
+def count_clips(rows: Sequence[VideoText]) -> int:
+    """How many clips with names of their own the rows show."""
+    if isinstance(rows, IndexedRows):
+        return rows.clip_count()
+    return len({clip_name(row) for row in rows})
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +124,7 @@ def _room(frames: int, size: int, max_gigabytes: float) -> Tensor:
     if needed > max_gigabytes:
         raise UserError(
             f"The decoded frames take {needed:.1f} GB, more than the {max_gigabytes:g} GB that "
-            "the cache may use; choose a smaller size or decode on demand (cache off)."
+            "the cache may use; choose a smaller size, or decode on demand with data.cache=false."
         )
     return torch.empty(frames, 3, size, size, dtype=torch.uint8)
 

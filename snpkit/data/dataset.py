@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from snpkit.data.cache import FrameCache, clip_name
+from snpkit.data.cache import FrameCache, clip_name, count_clips
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.unreadable import UnreadableReport
 from snpkit.errors import UserError, VideoError
@@ -81,7 +81,7 @@ class VideoTextDataset(Dataset):
         self.cache = cache or None
         if self.cache and self.cache.frames.shape[-1] != size:
             raise UserError(f"The cache holds other frames than {size} x {size}; build a new one.")
-        self._report = UnreadableReport(len({clip_name(row) for row in manifest.rows}))
+        self._report = UnreadableReport(count_clips(manifest.rows))
         if self.cache:
             self.note(self.cache.report.reasons)
 

@@ -70,12 +70,15 @@ class ShuffledBatches:
             self.advance()
             yield batch
 
-    def remaining(self) -> list[list[int]]:
-        """The batches that are left of this epoch; the position stays."""
+    def remaining(self) -> Iterator[list[int]]:
+        """The batches that are left of this epoch; the position stays.
+
+        Each list is made when its turn comes: those of a whole epoch of millions fill the memory.
+        """
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.size)
         starts = range(0, len(self) * self.batch_size, self.batch_size)[self.position :]
-        batches = [order[start : start + self.batch_size] for start in starts]
-        return [batch[self.rank :: self.world_size].tolist() for batch in batches]
+        batches = (order[start : start + self.batch_size] for start in starts)
+        return (batch[self.rank :: self.world_size].tolist() for batch in batches)
 
     def advance(self) -> None:
         """Take one batch; after the last one of an epoch comes the first of the next."""

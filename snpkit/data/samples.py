@@ -9,7 +9,8 @@ holds is kept in `VideoText.extra`.
 import json
 import math
 import os
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,12 +87,29 @@ class VideoText:
         return row | self.extra
 
 
+class IndexedRows(Sequence[VideoText]):
+    """Rows that are read when they are asked for: a data set may exceed the memory."""
+
+    @property
+    @abstractmethod
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits."""
+
+    @abstractmethod
+    def split(self, name: str) -> "IndexedRows":
+        """The rows of one of the splits."""
+
+    @abstractmethod
+    def clip_count(self) -> int:
+        """The number of distinct clips, which are videos or windows of them."""
+
+
 @dataclass(frozen=True)
 class Manifest:
     """Rows and the folder that their paths start from."""
 
     root: Path
-    rows: list[VideoText]
+    rows: Sequence[VideoText]
 
     @classmethod
     def load(cls, path: str | Path, *, root: str | Path | None = None) -> "Manifest":
@@ -142,11 +160,19 @@ class Manifest:
         Raises:
             UserError: there is no such split; names those that there are.
         """
-        rows = [row for row in self.rows if row.split == name]
-        if not rows:
-            there = ", ".join(sorted({row.split for row in self.rows})) or "none"
+        if name not in self.splits:
+            there = ", ".join(self.splits) or "none"
             raise UserError(f"The manifest of {self.root} has no split {name!r}; it has: {there}.")
-        return Manifest(self.root, rows)
+        if isinstance(self.rows, IndexedRows):
+            return Manifest(self.root, self.rows.split(name))
+        return Manifest(self.root, [row for row in self.rows if row.split == name])
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits, in alphabetical order."""
+        indexed = isinstance(self.rows, IndexedRows)
+        names = self.rows.splits if indexed else {row.split for row in self.rows}
+        return tuple(sorted(names))
 
     def path_of(self, row: VideoText) -> Path:
         """Where the file of a row lies.

@@ -1,10 +1,12 @@
 """Rows of questions and of choices: what their `extra` must hold, and how it is read.
 
 * question answering: the caption is the question, "answer" its answer, "answer_type" optional;
+  without an answer "label" is its place in a label set, -1 = outside of it;
 * multiple choice: "options" and "label", the place of the right one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -24,9 +26,33 @@ def encode_options(tokenizer: Any, rows: Sequence[VideoText], max_tokens: int) -
     return batch.input_ids.unflatten(0, shape), batch.attention_mask.unflatten(0, shape)
 
 
-def answer_of(row: VideoText) -> str:
-    """The answer of a question, in lower case without outer spaces."""
-    return str(row.extra["answer"]).strip().lower()
+@dataclass(frozen=True)
+class Texts:
+    """What a model reads of rows; each pass over it goes through the rows anew, none are held."""
+
+    rows: Iterable[VideoText]
+    options: bool = False  # those of multiple choice too, behind all captions
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (row.caption for row in self.rows)
+        if self.options:
+            yield from (option for row in self.rows for option in row.extra.get("options", ()))
+
+
+def answer_text(answer: str) -> str:
+    """An answer as answers are compared: in lower case without outer spaces."""
+    return answer.strip().lower()
+
+
+def answer_of(row: VideoText) -> str | None:
+    """The answer of a question; where its file gives only a label, the number of the label.
+
+    None is an answer outside the label set of which nothing else is known: no model gives it.
+    """
+    answer, label = row.extra.get("answer"), row.extra.get("label")
+    if isinstance(answer, str):
+        return answer_text(answer)
+    return str(label) if _is_label(label) and label >= 0 else None
 
 
 def label_of(row: VideoText) -> int:
@@ -38,7 +64,7 @@ def check_rows(task: str, rows: Sequence[VideoText]) -> None:
     """Raise UserError, which names the first wrong row, where rows do not fit the task."""
     count = None
     for row in rows:
-        if task == "qa" and not isinstance(row.extra.get("answer"), str):
+        if task == "qa" and not _is_question(row):
             raise UserError(
                 f'{row.id} has no "answer"; question answering needs rows of questions, such as '
                 "questions.jsonl of a generated corpus."
@@ -46,7 +72,7 @@ def check_rows(task: str, rows: Sequence[VideoText]) -> None:
         if task != "multichoice":
             continue
         options, label = row.extra.get("options"), row.extra.get("label")
-        if not isinstance(options, list) or not isinstance(label, int):
+        if not isinstance(options, list) or not _is_label(label):
             raise UserError(
                 f'{row.id} has no "options" with a "label"; multiple choice needs rows such as '
                 "those of choices.jsonl of a generated corpus."
@@ -62,3 +88,13 @@ def check_rows(task: str, rows: Sequence[VideoText]) -> None:
 def type_of(row: VideoText) -> str:
     """Type of a question: "answer_type" of its row, else its first word."""
     return str(row.extra.get("answer_type") or row.caption.split()[0].lower())
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_question(row: VideoText) -> bool:
+    # Without an answer, the "label" beside "options" is the place of an option.
+    labelled = _is_label(row.extra.get("label")) and "options" not in row.extra
+    return isinstance(row.extra.get("answer"), str) or labelled

@@ -36,12 +36,15 @@ def accuracy(predicted: Sequence[Any], true: Sequence[Any]) -> float:
 def commonest_by_type(rows: Iterable[VideoText]) -> dict[str, str]:
     """The commonest answer of every type of question, and of all questions under "".
 
-    Of equally common answers the first in alphabetical order.
+    Of equally common answers the first in alphabetical order. An answer of which is only known that
+    it is outside the label set does not count.
     """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
-        counts[""][answer_of(row)] += 1
-        counts[type_of(row)][answer_of(row)] += 1
+        answer = answer_of(row)
+        if answer is not None:
+            counts[""][answer] += 1
+            counts[type_of(row)][answer] += 1
     return {
         kind: min(answers, key=lambda answer: (-answers[answer], answer))
         for kind, answers in counts.items()
@@ -116,8 +119,8 @@ def evaluate_answering(
         "left_out": len(dataset) - len(rows),
         "outside": sum(answer not in known for answer in true),
     }
-    if training:
-        best = commonest_by_type(training)
+    best = commonest_by_type(training)
+    if best:
         guesses = [best.get(type_of(row), best[""]) for row in rows]
         found["commonest"] = accuracy([best[""]] * len(rows), true)
         found["commonest_by_type"] = accuracy(guesses, true)

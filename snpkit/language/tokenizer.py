@@ -1,7 +1,7 @@
 """WordPiece: train a small tokenizer or load one, and keep track of which token is which word."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +50,8 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int = 2000) -> "BertTok
     frequent pairs first. The same captions give the same vocabulary in every process.
 
     Args:
-        captions: texts to learn from.
+        captions: texts to learn from. They are gone through twice and not held in memory; of an
+            iterator, which can be gone through only once, a list is made.
         vocab_size: largest number of tokens, special tokens and single characters included.
 
     Returns:
@@ -67,8 +68,12 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int = 2000) -> "BertTok
     model = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     model.normalizer = normalizers.BertNormalizer(lowercase=True)
     model.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    texts = [model.normalizer.normalize_str(caption) for caption in captions]
-    letters = _alphabet(texts, limit=(vocab_size - len(SPECIAL_TOKENS)) // 3)
+    captions = list(captions) if iter(captions) is captions else captions
+
+    def texts() -> Iterator[str]:
+        return map(model.normalizer.normalize_str, captions)
+
+    letters = _alphabet(texts(), limit=(vocab_size - len(SPECIAL_TOKENS)) // 3)
     if not letters:
         raise UserError("Cannot train a tokenizer: the captions hold no words.")
     # The trainer numbers continuing letters in the order of a hash map, and that number breaks ties
@@ -80,7 +85,7 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int = 2000) -> "BertTok
         limit_alphabet=len(letters),
         show_progress=False,
     )
-    model.train_from_iterator(texts, trainer)
+    model.train_from_iterator(texts(), trainer)
     return BertTokenizer(vocab=model.get_vocab(), do_lower_case=True)
 
 

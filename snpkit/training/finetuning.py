@@ -1,5 +1,6 @@
 """From a recipe, the rows of a task and perhaps a checkpoint to what the training loop takes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from torch import nn
 
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest, VideoText
-from snpkit.data.task_rows import answer_of, check_rows
+from snpkit.data.task_rows import Texts, answer_of, answer_text, check_rows
 from snpkit.errors import UserError
 from snpkit.evaluation.answering import evaluate_answering, evaluate_choices
 from snpkit.evaluation.retrieval import evaluate_retrieval
@@ -20,7 +21,7 @@ from snpkit.model.config import SNPConfig
 from snpkit.model.downstream import SNPDownstreamModel, from_pretraining
 from snpkit.training.randomness import seed_everything
 from snpkit.training.schema import Recipe
-from snpkit.training.setup import Evaluate, make_config, make_dataset, make_tokenizer
+from snpkit.training.setup import Evaluate, check_lengths, make_config, make_dataset, make_tokenizer
 from snpkit.training.task_batches import TaskBatches
 
 
@@ -78,6 +79,7 @@ def prepare_task(
     start: str | Path | None,
     train: str = "train",
     held_out: str | None = "validation",
+    answers: Sequence[str] | None = None,
     progress: bool = True,
 ) -> TaskSetup:
     """Load or build the model, its tokenizer and the batches of a downstream task.
@@ -87,6 +89,7 @@ def prepare_task(
         start: checkpoint (a folder, a shipped name or a hub id) that brings weights, model
             settings and tokenizer; None = start from nothing, with the recipe's model section.
         train, held_out: names of splits.
+        answers: the label set of "qa"; None = the commonest answers of the training split.
 
     Raises:
         UserError: rows that do not fit the task, or parts that do not fit each other.
@@ -98,7 +101,7 @@ def prepare_task(
     given, tokenizer, table, config = _start(recipe, training.rows, start)
     options = {}
     if task == "qa":
-        options["answers"] = label_set(training.rows, recipe.task.answers)
+        options["answers"] = label_set(training.rows, recipe.task.answers, answers)
     seed_everything(recipe.seed)  # new weights are a function of the recipe's seed alone
     model = from_pretraining(task, given, config, **options)
     dataset = partial(make_dataset, recipe, progress=progress)
@@ -113,18 +116,31 @@ def prepare_task(
     return TaskSetup(recipe, tokenizer, table, model, batches, unseen)
 
 
-def label_set(rows: Sequence[VideoText], size: int) -> list[str]:
-    """The `size` commonest answers, ties in alphabetical order.
+def label_set(
+    rows: Sequence[VideoText], size: int, given: Sequence[str] | None = None
+) -> list[str]:
+    """The answers that a model learns to give.
+
+    Args:
+        given: the data set's own label set; None = the `size` commonest answers of the rows, ties
+            in alphabetical order.
 
     Raises:
-        UserError: the rows have only one answer.
+        UserError: the rows have only one answer of the label set, or none.
     """
     from snpkit.data.annotations.labels import AnswerLabels
 
-    answers = AnswerLabels.build(map(answer_of, rows), size).answers
-    if len(answers) < 2:
-        raise UserError(f"All questions have the answer {answers[0]!r}; there is nothing to learn.")
-    return list(answers)
+    said = Counter(answer for row in rows if (answer := answer_of(row)) is not None)
+    if given is None:
+        answers = list(AnswerLabels.build(said.elements(), size).answers) if said else []
+    else:
+        answers = list(dict.fromkeys(map(answer_text, given)))
+    known = [answer for answer in answers if answer in said]
+    if not known:
+        raise UserError("No training question has an answer of the label set; is it of this data?")
+    if len(known) < 2:
+        raise UserError(f"All questions have the answer {known[0]!r}; there is nothing to learn.")
+    return answers
 
 
 def _start(
@@ -133,7 +149,7 @@ def _start(
     """The model that gives its weights, tokenizer, table and the configuration."""
     data = recipe.data
     if start is None:
-        tokenizer = make_tokenizer(recipe, _texts(rows))
+        tokenizer = make_tokenizer(recipe, Texts(rows, options=True))
         return None, tokenizer, None, make_config(recipe, tokenizer)
     from snpkit.pipeline import load
 
@@ -148,10 +164,5 @@ def _start(
         )
     config.clips, config.image_fit = data.clips, data.fit
     config.image_size, config.frames = asked
+    check_lengths(config, data.max_tokens)
     return pipeline.model, pipeline.tokenizer, pipeline.table, config
-
-
-def _texts(rows: Sequence[VideoText]) -> list[str]:
-    """All that the model will read, for a tokenizer of its own."""
-    options = (option for row in rows for option in row.extra.get("options", ()))
-    return [*(row.caption for row in rows), *options]

@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ from torch import nn
 
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest
+from snpkit.data.task_rows import Texts
 from snpkit.errors import UserError
 from snpkit.evaluation.retrieval import evaluate_retrieval
 from snpkit.language.significance import SignificanceTable
@@ -65,7 +66,7 @@ def prepare(
         UserError: a split is missing or too small, or parts do not fit each other.
     """
     training = manifest.split(train)
-    captions = [row.caption for row in training.rows]
+    captions = Texts(training.rows)
     tokenizer = make_tokenizer(recipe, captions, text)
     table = SignificanceTable.mine(
         captions, top_k=recipe.significance.top_k, min_share=recipe.significance.min_share
@@ -87,7 +88,7 @@ def prepare(
     return Setup(recipe, tokenizer, table, model, batches, unseen)
 
 
-def make_tokenizer(recipe: Recipe, captions: Sequence[str], text: str | None = None) -> Any:
+def make_tokenizer(recipe: Recipe, captions: Iterable[str], text: str | None = None) -> Any:
     """The recipe's tokenizer; with pretrained text weights always the one that belongs to them."""
     if text is not None:
         return load_tokenizer(text)
@@ -118,10 +119,22 @@ def make_config(recipe: Recipe, tokenizer: Any, text: str | None = None) -> SNPC
             raise UserError(f"Recipe {recipe.name}: the model has no field {name!r}{hint}.")
     try:
         if text is not None:
-            return config_from_bert(text, **_without_sizes(recipe.model), **decided)
-        return SNPConfig(**recipe.model, **decided)
+            config = config_from_bert(text, **_without_sizes(recipe.model), **decided)
+        else:
+            config = SNPConfig(**recipe.model, **decided)
     except TypeError as error:
         raise UserError(f"Recipe {recipe.name}: the model section is wrong ({error}).") from error
+    check_lengths(config, recipe.data.max_tokens)
+    return config
+
+
+def check_lengths(config: SNPConfig, tokens: int, name: str = "data.max_tokens") -> None:
+    """Raise UserError where a model has fewer positions than a caption's tokens, or its clips."""
+    positions = config.max_position_embeddings
+    if not 3 <= tokens <= positions:
+        raise UserError(f"{name} is {tokens}; this model takes 3 to {positions} tokens a caption.")
+    if config.clips + 1 > positions:  # the clip tokens, which count from 0 anew, and their [SEP]
+        raise UserError(f"data.clips is {config.clips}; this model takes {positions - 1} clips.")
 
 
 def _without_sizes(model: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Accuracy of answers and choices, against plain loops; what cannot be read is left out."""
 
+from copy import deepcopy
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 import snpkit
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest, VideoText, sample_manifest, samples_folder
-from snpkit.data.task_rows import check_rows
+from snpkit.data.task_rows import answer_of, check_rows
 from snpkit.errors import UserError
 from snpkit.evaluation.answering import (
     accuracy,
@@ -113,6 +114,38 @@ def test_ties_of_the_commonest_answer_go_by_the_alphabet():
     rows = [VideoText(str(n), "v.mp4", "what is it?", "train", extra={"answer": answer})
             for n, answer in enumerate(["pear", "apple", "Apple ", "pear"])]  # fmt: skip
     assert commonest_by_type(rows) == {"": "apple", "what": "apple"}
+
+
+def labelled(*labels, answer=None):
+    return [
+        VideoText(str(n), "v.mp4", "what is it?", "train", extra={"answer": answer, "label": label})
+        for n, label in enumerate(labels)
+    ]
+
+
+def test_a_label_stands_for_an_answer_that_is_not_written_down():
+    rows = labelled(12, 3, -1, -1, -1)
+    check_rows("qa", rows)
+    assert [answer_of(row) for row in rows] == ["12", "3", None, None, None]
+    assert commonest_by_type(rows) == {"": "12", "what": "12"}
+    assert commonest_by_type(labelled(-1)) == {}
+    assert answer_of(labelled(-1, answer=" Red ")[0]) == "red"
+    for wrong in (True, "3", None):
+        with pytest.raises(UserError, match='has no "answer"'):
+            check_rows("qa", labelled(wrong))
+
+
+def test_answers_outside_the_label_set_are_wrong_and_counted(pipeline):
+    rows = [
+        VideoText(row.id, row.video, row.caption, row.split, extra={"answer": None, "label": label})
+        for row, label in zip(shipped(), [0, 1, 0, 1, -1, 7, -1, 0], strict=True)
+    ]
+    config = deepcopy(pipeline.model.config)
+    model = from_pretraining("qa", pipeline.model, config, answers=["0", "1"]).eval()
+    found = evaluate_answering(model, pipeline.tokenizer, dataset_of(rows), labelled(-1, -1))
+    assert found["outside"] == 3 and found["questions"] == 8
+    assert found["accuracy"] <= 100 * 5 / 8
+    assert "commonest" not in found  # nothing is known of the training answers
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,21 @@ def test_the_vocabulary_keeps_its_size_and_its_letters():
     assert tokenizer.unk_token_id not in encode_captions(tokenizer, ["the blue dogs"]).input_ids
 
 
+def test_a_stream_gives_the_same_vocabulary_as_a_list():
+    class Stream:
+        passes = 0
+
+        def __iter__(self):
+            self.passes += 1
+            return iter(CAPTIONS)
+
+    stream = Stream()
+    expected = train_tokenizer(CAPTIONS, 200).get_vocab()
+    assert train_tokenizer(stream, 200).get_vocab() == expected
+    assert train_tokenizer(iter(CAPTIONS), 200).get_vocab() == expected
+    assert stream.passes >= 2  # and never held
+
+
 def test_training_is_the_same_in_every_process(tmp_path):
     # Many equally frequent pairs: the case in which a plain trainer differs from run to run.
     captions = [" ".join(f"{a}{b}{a}{c}" for a in "abcdef") for b in "ghij" for c in "klmn"]

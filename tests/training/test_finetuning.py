@@ -8,7 +8,7 @@ from training_toys import same_weights
 
 import snpkit
 from snpkit.cli import main
-from snpkit.data.samples import Manifest
+from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.synthetic import generate_corpus
 from snpkit.data.synthetic.tasks import write_tasks
 from snpkit.errors import UserError
@@ -98,6 +98,19 @@ def test_the_label_set_is_of_the_training_split(corpus):
     assert few == counted[:3]
     with pytest.raises(UserError, match="nothing to learn"):
         label_set([row for row in rows if row.extra["answer"] == "one"], 10)
+
+
+def test_the_label_set_that_a_data_set_brings_along(corpus):
+    rows = Manifest.load(corpus / "questions.jsonl").split("train").rows
+    given = ["never asked", " Red ", "one", "red", "two"]
+    assert label_set(rows, 2, given) == ["never asked", "red", "one", "two"]
+    with pytest.raises(UserError, match="No training question"):
+        label_set(rows, 100, ["elephant", "giraffe"])
+    with pytest.raises(UserError, match="'one'; there is nothing to learn"):
+        label_set([row for row in rows if row.extra["answer"] == "one"], 10, given)
+    unknown = [VideoText("1", "a.mp4", "what?", "train", extra={"answer": None, "label": -1})]
+    with pytest.raises(UserError, match="No training question"):
+        label_set(unknown, 10)
 
 
 @pytest.mark.parametrize(

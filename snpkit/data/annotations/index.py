@@ -12,14 +12,14 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, overload
 
 from snpkit.data.annotations.layouts import Layout, detect
-from snpkit.data.samples import Manifest, VideoText
+from snpkit.data.samples import IndexedRows, Manifest, VideoText
 from snpkit.errors import AnnotationError, UserError
 
 _FORMAT = 1
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS rows (key INTEGER PRIMARY KEY, id TEXT NOT NULL, vide
 """
 
 
-class RowIndex(Sequence[VideoText]):
+class RowIndex(IndexedRows):
     """The rows of an index file, one split after another; nothing is held in memory.
 
     It may be handed to other processes and threads: each opens the file for itself.
@@ -64,7 +64,7 @@ class RowIndex(Sequence[VideoText]):
         root: str | Path,
         path: str | Path,
         *,
-        layout: str | None = None,
+        layout: str | Layout | None = None,
         skip_wrong: bool = False,
     ) -> "RowIndex":
         """Write the rows of a data set to an index file, or take the one that is there.
@@ -72,14 +72,15 @@ class RowIndex(Sequence[VideoText]):
         Args:
             root: folder of the data set.
             path: the index file.
-            layout: which data set, if the folder holds several.
+            layout: which data set, or its name if the folder holds several.
             skip_wrong: leave wrong rows out, counted in `left_out`, in place of raising.
 
         Raises:
             AnnotationError: a row is wrong.
             UserError: the file cannot be written, or another process is writing it.
         """
-        found, path = detect(root, layout), Path(path)
+        path = Path(path)
+        found = layout if isinstance(layout, Layout) else detect(root, layout)
         part = path.with_name(path.name + ".part")
         try:
             source = _source(found, skip_wrong)
@@ -103,9 +104,23 @@ class RowIndex(Sequence[VideoText]):
         """
         return RowIndex(self.path, name)
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits that it shows."""
+        return tuple(self.counts) if self.only is None else (self.only,)
+
+    def clip_count(self) -> int:
+        """The number of distinct clips, which are videos or windows of them."""
+        query = """SELECT count(*) FROM
+            (SELECT DISTINCT video, start, "end" FROM rows WHERE key >= ? AND key < ?)"""
+        first = 0 if self.only is None else list(self.counts).index(self.only)
+        behind = len(self.counts) if self.only is None else first + 1
+        limits = (first << _SPLIT_BITS, behind << _SPLIT_BITS)
+        return self._file.execute(query, limits).fetchone()[0]
+
     def manifest(self) -> Manifest:
         """The rows as a manifest, for `VideoTextDataset`."""
-        return Manifest(self.root, self)  # type: ignore[arg-type]
+        return Manifest(self.root, self)
 
     def __len__(self) -> int:
         return sum(self.counts.values()) if self.only is None else self.counts[self.only]

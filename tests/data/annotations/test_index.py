@@ -14,6 +14,7 @@ import pytest
 
 from snpkit.data.annotations import index, open_dataset
 from snpkit.data.annotations.index import RowIndex
+from snpkit.data.cache import count_clips
 from snpkit.data.samples import VideoText
 from snpkit.errors import AnnotationError, UserError
 from tests.data.annotations.builders import BUILDERS, webvid, write_lines
@@ -64,7 +65,12 @@ def test_the_rows_are_those_of_the_reader(name, tmp_path):
         found[-len(rows) - 1]
     with pytest.raises(UserError, match="no split 'nonesuch'; it has: "):
         found.split("nonesuch")
+    assert found.splits == tuple(found.counts)
+    for some in (found, found.split(rows[0].split)):
+        assert count_clips(some) == count_clips(list(some)) >= 1
     manifest = found.split(rows[0].split).manifest()
+    assert manifest.splits == (rows[0].split,)
+    assert list(manifest.split(rows[0].split).rows) == list(manifest.rows)
     assert manifest.path_of(manifest.rows[0]).is_relative_to(tmp_path.resolve())
 
 
