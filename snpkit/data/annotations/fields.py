@@ -1,5 +1,6 @@
 """What the readers share: where they read, what to do with a wrong row, and fields of records."""
 
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,13 +90,19 @@ def plain(value: Any, key: str) -> str:
     """A value that must be text, without space around it.
 
     Raises:
-        WrongRow: it is empty or no text.
+        WrongRow: it is no text, empty, or without any character that can be seen.
     """
     if not isinstance(value, str):
         raise WrongRow(f'"{key}" is {shorten(value)}; it must be text')
-    if not value.strip():
+    if not any(map(_visible, value)):
         raise WrongRow(f'"{key}" is empty; write one or take the row out', f"empty {key}")
     return value.strip()
+
+
+def _visible(character: str) -> bool:
+    # What else there is, such as zero-width spaces and lone accents, BERT's tokenizer takes out.
+    shown = character.isprintable() and not character.isspace() and character != "\ufffd"
+    return shown and unicodedata.category(character)[0] != "M"
 
 
 def caption(record: Record, *keys: str) -> str:

@@ -2,21 +2,27 @@
 
 import random
 import tempfile
+import unicodedata
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from snpkit.data.annotations import detect, layouts_in, open_dataset
+from snpkit.data.annotations import WrongRow, detect, layouts_in, open_dataset
+from snpkit.data.annotations.fields import plain
 from snpkit.data.samples import VideoText
 from snpkit.errors import AnnotationError, UserError
-from tests.data.annotations.builders import BUILDERS
+from tests.data.annotations.builders import BUILDERS, write_lines
 
 # Any text that a caption may be: no line breaks or tabs (CC3M's tsv cannot hold them), no half
-# characters, something besides space, and no space around it, which the readers take off.
+# characters, something that can be seen, and no space around it, which the readers take off.
 LETTERS = st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp"))
-CAPTION = st.text(LETTERS, min_size=1, max_size=30).map(str.strip).filter(bool)
+CAPTION = st.text(LETTERS, min_size=1, max_size=30).map(str.strip).filter(
+    lambda text: any(unicodedata.category(c)[0] in "LNPS" and c != "\ufffd" for c in text)
+)
 CAPTIONS = st.lists(CAPTION, min_size=3, max_size=6)
 PLAIN = ["a red kite falls", 'he said "stop", twice', "ein Mädchen läuft", "猫 und Hund"]
 
@@ -42,6 +48,26 @@ def test_a_data_set_is_detected_and_read(name, tmp_path):
         assert some == [row for row in expected if row[0] == split] != []
     with pytest.raises(UserError, match=r"no (split|rows of) 'nonesuch'"):
         list(open_dataset(tmp_path, "nonesuch"))
+
+
+@pytest.mark.parametrize("said", ["", " ", "\u200b", "\ufffd", "\u0301", "\x00", "\xad \ue000"])
+def test_a_caption_that_shows_nothing_is_empty(said, tmp_path):
+    """BERT's tokenizer finds no word in it: it must not end a training run."""
+    write_lines(tmp_path / "train.jsonl", [{"caption": said, "clip_name": "video1"}])
+    with pytest.raises(WrongRow, match=r"line 1: .*caption.* is empty") as error:
+        list(open_dataset(tmp_path))
+    assert error.value.trap == "empty caption"
+
+
+@given(said=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4))
+@settings(max_examples=300)
+def test_a_caption_that_is_taken_has_a_word(said):
+    try:
+        plain(said, "caption")
+    except WrongRow:
+        return
+    words = BertPreTokenizer().pre_tokenize_str(BertNormalizer().normalize_str(said))
+    assert words
 
 
 @pytest.mark.parametrize("name", BUILDERS)
