@@ -40,7 +40,7 @@ _STYLE = """
 .hits .body { padding: 0.7rem 0.9rem 0.9rem; }
 .hits .note { margin: 0 0 0.6rem; }
 .hits .gone { padding: 0 0.9rem; }
-.hits .words { font-size: 1rem; }
+.hits .words { font-size: 1rem; gap: 0.4rem 0.2rem; }
 .unread { padding-left: 1.2rem; overflow-wrap: anywhere; }
 """
 
@@ -86,8 +86,8 @@ def search_page(
         names = [hit.path.relative_to(index.root).as_posix() for hit in hits]
         columns = [column[name] for name in names[:explained]]
         why = reasons(pipeline, sentence, index, columns, reranked=reranked)
-        why += [None] * (len(hits) - len(why))
-        each = zip(range(1, len(hits) + 1), names, hits, why, strict=True)
+        words = _words(why) + [None] * (len(hits) - len(why))
+        each = zip(range(1, len(hits) + 1), names, hits, words, strict=True)
         cards = tag("ol", *(_card(*one, reranked) for one in each), class_="hits")
         heading = f"“{sentence}”" if len(answers) > 1 else _best(len(hits))
         sections.append(tag("section", tag("h2", heading), _left_out(pipeline, sentence), cards))
@@ -122,7 +122,7 @@ def _header(title: str, index: "FolderIndex", reranked: bool) -> Html:
     how = (
         f"{order}; only scores of one sentence can be compared. The number under a word is what it "
         "adds to the score of that clip: what is lost when other words take its place. The more it "
-        "adds, the stronger its tint and the longer its bar."
+        "adds, the stronger its tint and the longer its bar; all clips of a sentence share a scale."
     )
     return tag(
         "header",
@@ -137,7 +137,7 @@ def _count(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' * (count != 1)}"
 
 
-def _card(place: int, name: str, hit: "Hit", why: Reasons | None, reranked: bool) -> Html:
+def _card(place: int, name: str, hit: "Hit", words: Html | None, reranked: bool) -> Html:
     cross = f"Cross-modal {number(hit.score - hit.matching)} + matching {number(hit.matching)}"
     score = tag("span", tag("small", "score "), number(hit.score))
     return tag(
@@ -147,7 +147,7 @@ def _card(place: int, name: str, hit: "Hit", why: Reasons | None, reranked: bool
         tag(
             "div",
             tag("p", cross if reranked else "Matching alone", class_="note"),
-            None if why is None else _words(why),
+            words,
             class_="body",
         ),
     )
@@ -168,15 +168,24 @@ def look(path: Path) -> Tensor | None:
         return None
 
 
-def _words(why: Reasons) -> Html:
-    """The sentence, each word with what it adds to the score."""
-    shares = relative_values(torch.tensor(why.gains))
-    words = zip(why.words, why.gains, shares, strict=True)
-    marked = [
-        marked_word(word, signed(gain), share, f"“{word}” adds {signed(gain)}")
-        for word, gain, share in words
+def _words(found: Sequence[Reasons]) -> list[Html]:
+    """The sentence once for each clip, each word with what it adds to the clip's score.
+
+    All clips of a sentence share one scale: where no word adds much, none is tinted much.
+    """
+    gains = [gain for why in found for gain in why.gains]
+    scaled = iter(relative_values(torch.tensor(gains)) if gains else [])
+    return [
+        tag(
+            "p",
+            *(
+                marked_word(word, signed(gain), next(scaled), f"“{word}” adds {signed(gain)}")
+                for word, gain in zip(why.words, why.gains, strict=True)
+            ),
+            class_="words",
+        )
+        for why in found
     ]
-    return tag("p", *marked, class_="words")
 
 
 def _unreadable(index: "FolderIndex") -> Html | None:

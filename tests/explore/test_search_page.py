@@ -64,6 +64,24 @@ def test_every_hit_has_frames_score_and_reasons(pipeline, folder, index, parse, 
     assert ("cross-modal pass" in page.words) == (candidates > 0)
 
 
+def test_the_clips_of_a_sentence_share_one_scale(pipeline, folder, index, parse):
+    found = answers(pipeline, folder, SENTENCE, top_k=4)
+    page = read(parse, search_page(pipeline, index, found))
+    names = [hit.path.relative_to(index.root).as_posix() for hit in found[0][1]]
+    columns = [index.names.index(name) for name in names]
+    gains = [gain for why in reasons(pipeline, SENTENCE, index, columns) for gain in why.gains]
+    shown = [float(a["style"].removeprefix("--s:")) for a in page.all("span")
+             if a.get("class") == "word on"]  # fmt: skip
+    expected = [max(0, gain) / max(1, *gains) for gain in gains]
+    assert shown == pytest.approx(expected, abs=0.006) and max(shown) > 0
+
+
+def test_no_hit_needs_to_be_explained(pipeline, folder, index, parse):
+    found = answers(pipeline, folder, SENTENCE)
+    page = read(parse, search_page(pipeline, index, found, explained=0))
+    assert not [a for a in page.all("p") if a.get("class") == "words"]
+
+
 def test_only_the_first_hits_are_explained(pipeline, folder, index, parse):
     found = answers(pipeline, folder, SENTENCE, top_k=4)
     page = read(parse, search_page(pipeline, index, found, explained=1))
