@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import tempfile
 
 import pytest
 import torch
@@ -15,6 +16,9 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrom
 # inherits that; the tests of Ctrl-C need it to work.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Indices of folders that tests search go into a folder of this run, not into the user's cache.
+os.environ.setdefault("SNPKIT_CACHE", tempfile.mkdtemp(prefix="snpkit-cache-"))
 
 # Denormals slow a CPU down many times over, and more threads than cores do so too when tests run
 # side by side. One thread also makes sums come out the same on every machine.
