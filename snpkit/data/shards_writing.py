@@ -1,0 +1,223 @@
+"""From a manifest to shards: packed by several processes, a shard at a time, to be gone on with."""
+
+import hashlib
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from snpkit.data.cache import clip_name, core_count
+from snpkit.data.samples import Manifest
+from snpkit.data.shards import INDEX, VERSION, table_lines
+from snpkit.data.shards_packing import pack_clip, packed_suffix
+from snpkit.data.unreadable import UnreadableReport
+from snpkit.errors import UserError, VideoError
+from snpkit.files import atomic_path, write_json, write_text
+from snpkit.video.guarded import ReaderPool
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A shard to write: its files by number, each with the rows of the manifest that show it."""
+
+    name: str
+    split: str
+    kind: str
+    files: dict[int, list[int]]
+
+
+@dataclass
+class Sharding:
+    """What `write_shards` has done.
+
+    Attributes:
+        folder: where the shards are.
+        report: the files that could not be read.
+        shards: the entries of the index: name, split, kind, files, clips, rows, bytes.
+        reused: shards that were there already.
+    """
+
+    folder: Path
+    report: UnreadableReport
+    shards: list[dict[str, Any]] = field(default_factory=list)
+    reused: int = 0
+
+
+def write_shards(
+    manifest: Manifest,
+    folder: str | Path,
+    *,
+    size: int = 64,
+    per_shard: int = 1000,
+    workers: int | None = None,
+    seconds: float = 300.0,
+    progress: bool = True,
+) -> Sharding:
+    """Write all rows of a manifest into shards; each file once, whatever its rows.
+
+    The same manifest gives the same bytes. Shards that an interrupted run has finished are kept
+    where the settings, the rows and the files (their size and time) are still the same.
+
+    Args:
+        size: pixels of the short side, even; 0 keeps mp4, JPEG and PNG files as they are.
+        per_shard: files in a shard.
+        workers: processes that encode; None takes one per core.
+        seconds: limit for one file.
+        progress: show a progress bar.
+
+    Raises:
+        UserError: a setting is wrong, nothing can be read, or the disk is full.
+        AnnotationError: a path leads out of the manifest's root.
+    """
+    if size < 0 or size % 2 or per_shard < 1 or (workers is not None and workers < 1):
+        raise UserError(
+            f"Shards of {per_shard} clips of size {size} cannot be made by {workers} workers: the "
+            "size must be even (0 = as they are), the others at least 1."
+        )
+    folder = Path(folder)
+    plans = _plan(manifest, per_shard)
+    done = Sharding(folder, UnreadableReport(sum(len(plan.files) for plan in plans)))
+    # No index until all is there: nobody trains on half of a data set unawares.
+    (folder / INDEX).unlink(missing_ok=True)
+    bar = tqdm(total=done.report.clips, desc="shards", unit="file", disable=not progress)
+    with bar, ReaderPool(workers or core_count(), seconds=seconds) as pool:
+        for head in _heads(manifest, folder, plans, size, pool, bar, done):
+            _note(done, head)
+    if len(done.report) == done.report.clips:
+        done.report.check(1.0)
+    index = {"format": "snpkit shards", "version": VERSION, "size": size, "shards": done.shards}
+    write_json(folder / INDEX, index | {"unreadable": done.report.reasons})
+    return done
+
+
+def _heads(
+    manifest: Manifest,
+    folder: Path,
+    plans: list[_Plan],
+    size: int,
+    pool: ReaderPool,
+    bar: tqdm,
+    done: Sharding,
+) -> Iterator[dict[str, Any]]:
+    """What each shard holds, once it is there: kept from an earlier run or written now."""
+    heads = {plan.name: _finished(folder, plan, _digest(manifest, plan, size)) for plan in plans}
+    todo = [plan for plan in plans if heads[plan.name] is None]
+    packed = pool.map(pack_clip, _jobs(manifest, todo, size)) if todo else iter(())
+    for plan in plans:
+        head = heads[plan.name]
+        if head is None:
+            files = _named(plan, packed, size, bar)
+            head = _write(manifest, folder, plan, files, _digest(manifest, plan, size))
+        else:
+            done.reused += 1
+            bar.update(len(plan.files))
+        yield head
+
+
+def _plan(manifest: Manifest, per_shard: int) -> list[_Plan]:
+    """Which files go into which shard: a split and a kind each, in the order of the manifest."""
+    groups: dict[tuple[str, str], dict[str, list[int]]] = {}
+    for number, row in enumerate(manifest.rows):
+        files = groups.setdefault((row.split, row.kind), {})
+        files.setdefault(row.video, []).append(number)
+    plans, first = [], 0
+    for (split, kind), files in groups.items():
+        word = re.sub(r"[^A-Za-z0-9_-]", "_", split)[:40]
+        rows = iter(files.values())
+        while group := list(islice(rows, per_shard)):
+            name = f"{word}-{kind}-{len(plans):06d}"
+            plans.append(_Plan(name, split, kind, dict(enumerate(group, start=first))))
+            first += len(group)
+    return plans
+
+
+def _digest(manifest: Manifest, plan: _Plan, size: int) -> str:
+    """What a shard is made of, in short: the settings, the rows, and the files as they are now."""
+    digest = hashlib.sha256(json.dumps([VERSION, size]).encode())
+    for number, rows in plan.files.items():
+        path = manifest.path_of(manifest.rows[rows[0]])
+        state = path.stat() if path.is_file() else None
+        facts = [number, state and state.st_size, state and state.st_mtime_ns]
+        facts += [manifest.rows[row].to_json() for row in rows]
+        digest.update(json.dumps(facts).encode())
+    return digest.hexdigest()
+
+
+def _finished(folder: Path, plan: _Plan, digest: str) -> dict[str, Any] | None:
+    """The head of a shard that an earlier run has finished, of the same clips."""
+    tar, table = folder / f"{plan.name}.tar", folder / f"{plan.name}.jsonl"
+    if not (tar.is_file() and table.is_file()):
+        return None
+    try:
+        head = json.loads(table_lines(table)[0])
+        return head if (head["digest"], head["bytes"]) == (digest, tar.stat().st_size) else None
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def _jobs(
+    manifest: Manifest, plans: list[_Plan], size: int
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for plan in plans:
+        for rows in plan.files.values():
+            yield manifest.path_of(manifest.rows[rows[0]]), {"size": size}
+
+
+def _named(
+    plan: _Plan, packed: Iterator[tuple[Any, Any]], size: int, bar: tqdm
+) -> Iterator[tuple[int, str, bytes | VideoError]]:
+    """(number, name in the tar, content) of each file of a shard, as they are packed."""
+    for number in plan.files:
+        path, content = next(packed)
+        bar.update()
+        yield number, f"{number:09d}.{packed_suffix(Path(path), size)}", content
+
+
+def _write(
+    manifest: Manifest,
+    folder: Path,
+    plan: _Plan,
+    files: Iterator[tuple[int, str, bytes | VideoError]],
+    digest: str,
+) -> dict[str, Any]:
+    """Write a shard, then its table; both are whole or not there. Returns the table's head."""
+    lines, unreadable, clips = [], {}, set()
+    path = folder / f"{plan.name}.tar"
+    with atomic_path(path) as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for number, name, content in files:
+            rows = [manifest.rows[row] for row in plan.files[number]]
+            if isinstance(content, VideoError):
+                unreadable[rows[0].video] = str(content)
+                continue
+            place = {"file": name, "offset": tar.offset + tarfile.BLOCKSIZE, "bytes": len(content)}
+            shown = {"rows": [row.to_json() for row in rows]}
+            _add(tar, name, content)
+            _add(tar, f"{number:09d}.json", json.dumps(shown, ensure_ascii=False).encode())
+            lines.append(place | shown)
+            clips |= {clip_name(row) for row in rows}
+    head = {"name": plan.name, "split": plan.split, "kind": plan.kind, "files": len(lines)}
+    head |= {"clips": len(clips), "rows": sum(len(line["rows"]) for line in lines)}
+    head |= {"bytes": path.stat().st_size, "digest": digest, "unreadable": unreadable}
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [head, *lines])
+    write_text(folder / f"{plan.name}.jsonl", text)
+    return head
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    # No owner and no time: the same clips give the same bytes.
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), 0o644
+    tar.addfile(member, io.BytesIO(content))
+
+
+def _note(done: Sharding, head: dict[str, Any]) -> None:
+    done.shards.append({name: head[name] for name in head if name not in ("digest", "unreadable")})
+    for name, reason in head["unreadable"].items():
+        done.report.add(name, reason)

@@ -1,0 +1,344 @@
+"""Shards: what goes in comes out, to the frame; interrupted, damaged and hostile ones."""
+
+import json
+import shutil
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from snpkit.data import shards_writing
+from snpkit.data.dataset import VideoTextDataset
+from snpkit.data.loader import make_loader
+from snpkit.data.samples import Manifest, VideoText
+from snpkit.data.shards import is_sharded, open_shards
+from snpkit.data.shards_dataset import ShardDataset, webdataset_stream
+from snpkit.data.shards_order import ShardBatches
+from snpkit.data.shards_packing import pack_clip
+from snpkit.data.shards_writing import write_shards
+from snpkit.errors import AnnotationError, UserError, VideoError
+from snpkit.video.guarded import ReaderPool
+from snpkit.video.reader import open_index, probe, read_all, read_clips
+from tests.video.films import numbers, uneven_times, write_film
+
+SIZE = 32
+BAD = "3.mp4"
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory) -> Manifest:
+    """Six films (one unreadable, one with two captions and a window), three images, one test."""
+    folder = tmp_path_factory.mktemp("films")
+    rows = []
+    for number in range(6):
+        write_film(folder / f"{number}.mp4", 8 + number, 96, 64)
+        rows.append(VideoText(f"v{number}", f"{number}.mp4", f"caption {number}", "train"))
+    (folder / BAD).write_text("not a film")
+    rows.append(VideoText("again", "1.mp4", "other words", "train", extra={"source": "me"}))
+    rows.append(VideoText("window", "2.mp4", "a part", "train", start=0.2, end=0.7))
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 255, (48, 72, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        rows.append(VideoText(f"i{number}", f"{number}.png", f"image {number}", "train", "image"))
+    rows.append(VideoText("t", "0.mp4", "tested", "te/st"))
+    return Manifest(folder, rows)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_this_process():
+    """Packing without processes: those have tests of their own, and one below."""
+
+    class Here(ReaderPool):
+        def map(self, function, jobs):
+            for path, options in jobs:
+                try:
+                    yield path, function(path, **options)
+                except VideoError as error:
+                    yield path, error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards_writing, "ReaderPool", Here)
+        yield
+
+
+def write(manifest, folder, **options):
+    values = {"size": SIZE, "per_shard": 2, "progress": False} | options
+    return write_shards(manifest, folder, **values)
+
+
+@pytest.fixture(scope="module")
+def written(manifest, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shards")
+    return folder, write(manifest, folder)
+
+
+@pytest.fixture
+def copy(written, tmp_path):
+    return shutil.copytree(written[0], tmp_path / "copy")
+
+
+def test_every_row_comes_back(manifest, written):
+    folder, done = written
+    assert set(done.report.reasons) == {BAD} and "not a video" in done.report.reasons[BAD]
+    assert json.loads((folder / "shards.json").read_text())["unreadable"] == done.report.reasons
+    rows = open_shards(folder).rows
+    expected = [row for row in manifest.rows if row.video != BAD]
+    by_id = {row.id: row for row in expected}
+    assert len(rows) == len(expected) and {row.id: row for row in rows} == by_id
+    assert [rows[index] for index in range(len(rows))] == list(rows) == rows[:]
+    assert rows.splits == ("te/st", "train") and rows[-1].id == "t"
+    train = open_shards(folder).split("train")
+    assert len(train.rows) == len(expected) - 1 and train.rows.clip_count() == 5 + 1 + 3
+    with pytest.raises(IndexError):
+        rows[len(rows)]
+
+
+def test_a_clip_is_stored_once(written):
+    rows = open_shards(written[0]).rows
+    places = {row.id: rows.member(index) for index, row in enumerate(rows)}
+    assert places["v1"] == places["again"] and places["v2"] == places["window"]
+    assert len(set(places.values())) == len(rows) - 2 == sum(s.files for s in rows.shards)
+
+
+def test_only_clips_and_json_are_in_the_tar(written):
+    for path in written[0].glob("*.tar"):
+        with tarfile.open(path) as tar:
+            for member in tar:
+                assert member.isreg() and member.name.rpartition(".")[2] in ("mp4", "jpg", "json")
+                assert "/" not in member.name and (member.uid, member.mtime) == (0, 0)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("fit", ["crop", "long"])
+def test_items_are_those_of_the_files(manifest, tmp_path, training, fit):
+    write(manifest, tmp_path, size=0)
+    shards = open_shards(tmp_path).split("train")
+    settings = {"training": training, "seed": 3, "fit": fit, "min_scale": 0.5, "progress": False}
+    ours = ShardDataset(shards, 2, 2, SIZE, **settings)
+    theirs = VideoTextDataset(Manifest(manifest.root, shards.rows[:]), 2, 2, SIZE, **settings)
+    for index in range(len(ours)):
+        for key in (index, (4, index)):
+            one, other = ours[key], theirs[key]
+            assert one.keys() == other.keys() and one["caption"] == other["caption"]
+            assert torch.equal(one["frames"], other["frames"])
+            if fit == "long":
+                assert torch.equal(one["pixel_mask"], other["pixel_mask"])
+
+
+@pytest.mark.parametrize(
+    "film",
+    [
+        {},
+        {"rotation": 90},
+        {"milliseconds": uneven_times(24, first=700)},
+        {"width": 64, "height": 130},
+        {"codec": "mpeg2video"},
+        {"pixels": "yuv420p10le"},
+    ],
+)
+def test_a_shrunk_video_shows_the_same_frames_at_the_same_times(tmp_path, film):
+    suffix = ".mpg" if "codec" in film else ".mp4"
+    settings = {"width": 130, "height": 64, "rate": 25 if "codec" in film else 10} | film
+    source = write_film(tmp_path / f"source{suffix}", **settings)
+    small = tmp_path / "small.mp4"
+    small.write_bytes(pack_clip(source, size=48))
+    old, new = open_index(source), open_index(small)
+    assert new.info.frames == old.info.frames and new.plain
+    assert min(new.info.width, new.info.height) == 48
+    assert new.info.width / new.info.height == pytest.approx(
+        old.info.width / old.info.height, rel=0.05
+    )
+    assert np.allclose(new.times, old.times, atol=1e-4) and abs(new.duration - old.duration) < 0.01
+    ours, theirs = read_clips(small, 2, 4, size=48), read_clips(source, 2, 4, size=48)
+    assert (ours.float() - theirs.float()).abs().mean() < 12
+    if "rotation" not in film:
+        assert numbers(read_all(small)) == numbers(read_all(source))
+
+
+def test_nothing_is_scaled_up_and_other_containers_become_mp4(tmp_path):
+    film = write_film(tmp_path / "film.mkv", 9, 40, 30)
+    for size in (64, 0):
+        (tmp_path / "packed.mp4").write_bytes(pack_clip(film, size=size))
+        info = probe(tmp_path / "packed.mp4")
+        assert (info.frames, info.width, info.height) == (9, 40, 30)
+
+
+def test_the_same_manifest_gives_the_same_bytes(manifest, written, tmp_path):
+    write(manifest, tmp_path)
+    for path in written[0].iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def test_an_interrupted_run_goes_on(manifest, written, tmp_path, monkeypatch):
+    taken = []
+
+    def stop(path, *, size):
+        taken.append(path.name)
+        if len(taken) == 5:
+            raise KeyboardInterrupt
+        return pack_clip(path, size=size)
+
+    monkeypatch.setattr(shards_writing, "pack_clip", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write(manifest, tmp_path)
+    assert not is_sharded(tmp_path) and not list(tmp_path.glob(".*"))
+    with pytest.raises(UserError, match="no finished shards; run `snpkit shard`"):
+        open_shards(tmp_path)
+    done = write(manifest, tmp_path)
+    assert done.reused == 2 and taken[5:] == ["4.mp4", "5.mp4", "0.png", "1.png", "2.png", "0.mp4"]
+    names = {path.name for path in written[0].iterdir()}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert all((tmp_path / n).read_bytes() == (written[0] / n).read_bytes() for n in names)
+
+
+def test_what_has_changed_is_written_again(manifest, tmp_path):
+    films = shutil.copytree(manifest.root, tmp_path / "films")
+    manifest = Manifest(films, manifest.rows)
+    folder = tmp_path / "shards"
+    shards = len(write(manifest, folder).shards)
+    assert write(manifest, folder).reused == shards
+    write_film(films / "5.mp4", 20, 64, 64)
+    assert write(manifest, folder).reused == shards - 1
+    shard = next(folder.glob("*.tar"))
+    shard.write_bytes(shard.read_bytes()[:-512])
+    assert write(manifest, folder).reused == shards - 1
+    assert write(manifest, folder, size=16).reused == 0
+
+
+def test_packed_in_processes(manifest, written, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards_writing, "ReaderPool", ReaderPool)
+    done = write(manifest, tmp_path, workers=2)
+    assert done.report.reasons == written[1].report.reasons
+    name = "train-video-000001.tar"
+    assert (tmp_path / name).read_bytes() == (written[0] / name).read_bytes()
+
+
+@pytest.mark.parametrize(("workers", "context"), [(2, "fork"), (1, "spawn")])
+def test_workers_read_the_same_batches(written, workers, context):
+    if context not in torch.multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {context} here")
+
+    def loader(workers, context=None):
+        dataset = ShardDataset(open_shards(written[0]).split("train"), 1, 2, SIZE, True)
+        batches = ShardBatches(dataset.manifest.rows, 3, 5, image_share=0.34, together=2)
+        return make_loader(dataset, batches, workers, context=context)
+
+    expected = loader(0)
+    for ours, theirs in zip(loader(workers, context), expected, strict=True):
+        assert torch.equal(ours["frames"], theirs["frames"])
+        assert ours["captions"] == theirs["captions"]
+        assert sum(caption.startswith("image") for caption in ours["captions"]) == 1
+
+
+def test_a_damaged_tar_is_an_unreadable_clip(copy):
+    manifest = open_shards(copy).split("train")
+    place = manifest.rows.member(0)
+    content = bytearray(place.tar.read_bytes())
+    content[place.offset - 512 : place.offset] = bytes(512)
+    place.tar.write_bytes(content)
+    dataset = ShardDataset(manifest, 1, 2, SIZE, training=False)
+    item = dataset[0]
+    assert item["index"] != 0 and manifest.rows[0].video in item["unreadable"]
+    with pytest.raises(VideoError, match=r"train-video-\d+\.tar is damaged .* at 000000000\.mp4"):
+        place.read()
+    content[place.offset - 512 : place.offset] = bytes(512)
+
+
+def test_a_damaged_clip_names_the_shard(copy):
+    manifest = open_shards(copy)
+    place = manifest.rows.member(0)
+    content = bytearray(place.tar.read_bytes())
+    content[place.offset : place.offset + place.bytes] = b"x" * place.bytes
+    place.tar.write_bytes(content)
+    sentence = r"^000000000\.mp4 in .*train-video-000000\.tar is not a video"
+    with pytest.raises(VideoError, match=sentence), place.as_file() as path:
+        read_clips(path)
+
+
+def _edit(path, number, change):
+    lines = path.read_text().splitlines()
+    lines[number] = json.dumps(json.loads(lines[number]) | change)
+    path.write_text("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"file": "../../etc/passwd"}, "must be such as"),
+        ({"file": "000000000.pyd"}, "must be such as"),
+        ({"file": "000000000.pickle"}, "must be such as"),
+        ({"file": None}, "must be such as"),
+        ({"offset": -512}, "no place"),
+        ({"offset": True}, "no place"),
+        ({"bytes": 10**12}, "beyond the end"),
+        ({"rows": [{"id": 3}]}, "is missing|must be text"),
+        ({"rows": 3}, "no clip"),
+        ({"rows": []}, "shards.json says"),
+    ],
+)
+def test_a_wrong_table_is_refused(copy, change, problem):
+    _edit(copy / "train-video-000000.jsonl", 1, change)
+    with pytest.raises(AnnotationError, match=problem) as caught:
+        open_shards(copy).rows[0]
+    assert "train-video-000000.jsonl" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "../../x-video-000000"},
+        {"name": "/etc/x-video-000000"},
+        {"name": "train-video-000000\n"},
+        {"rows": -1},
+        {"files": True},
+        {"split": None},
+    ],
+)
+def test_a_wrong_index_is_refused(copy, change):
+    index = json.loads((copy / "shards.json").read_text())
+    index["shards"][0] |= change
+    (copy / "shards.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match="is not the index"):
+        open_shards(copy)
+
+
+def test_a_shard_that_is_a_link_out_of_its_folder_is_refused(copy, tmp_path):
+    outside = tmp_path / "outside.tar"
+    tar = copy / "train-video-000000.tar"
+    shutil.move(tar, outside)
+    tar.symlink_to(outside)
+    with pytest.raises(AnnotationError, match="by a link"):
+        open_shards(copy).rows[0]
+
+
+def test_impossible_settings(manifest, written, tmp_path):
+    for wrong in ({"size": 31}, {"size": -2}, {"per_shard": 0}, {"workers": 0}):
+        with pytest.raises(UserError, match="cannot be made"):
+            write(manifest, tmp_path, **wrong)
+    with pytest.raises(UserError, match="holds no shards"):
+        ShardDataset(manifest, 1, 1, SIZE, True)
+    with pytest.raises(UserError, match="cache=false"):
+        ShardDataset(open_shards(written[0]), 1, 1, SIZE, True, cache=True)
+    bad = Manifest(manifest.root, [row for row in manifest.rows if row.video == BAD])
+    with pytest.raises(UserError, match="1 of 1 clips cannot be read"):
+        write(bad, tmp_path)
+    assert not is_sharded(tmp_path)
+
+
+def test_webdataset_reads_them_too(written):
+    pytest.importorskip("webdataset")
+    manifest = open_shards(written[0])
+    samples = list(webdataset_stream(manifest))
+    assert len(samples) == sum(shard.files for shard in manifest.rows.shards)
+    ids = [row["id"] for sample in samples for row in json.loads(sample["json"])["rows"]]
+    assert ids == [row.id for row in manifest.rows]
+    place = manifest.rows.member(0)
+    assert samples[0]["__key__"] == "000000000" and samples[0]["mp4"] == place.read()
+
+
+def test_without_webdataset_there_is_a_sentence(written, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "webdataset", None)
+    with pytest.raises(UserError, match=r'pip install "snpkit\[shards\]"'):
+        webdataset_stream(open_shards(written[0]))
