@@ -66,6 +66,9 @@ def exact_task(rank, world, port, sizes, file):
     loss = loss_of(model, *rows_of(sizes)[rank])
     loss.backward()
     torch.save([loss.detach(), *(p.grad for p in model.parameters())], f"{file}{rank}")
+    # What holds on to the process group goes first: if it went last, it would wait for the group's
+    # threads while they wait for it (seen once in many runs).
+    del loss, model
     distributed.shutdown()
 
 
