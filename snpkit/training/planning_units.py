@@ -50,7 +50,7 @@ def say_pairs(count: int) -> str:
     """A number of pairs as people say it: 10k, 250k, 2.5M, 10M; 1,234 where it is not round."""
     for size, unit in ((1e6, "M"), (1e3, "k")):
         if count >= size and count % (size / 10) == 0:
-            return f"{count / size:g}{unit}"
+            return f"{count / size:.1f}".removesuffix(".0") + unit
     return f"{count:,}"
 
 

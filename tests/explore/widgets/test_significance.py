@@ -103,7 +103,7 @@ def test_mssm_takes_significant_words_where_mlm_takes_any(explorer):
 
 
 def test_masked_words_are_told_apart_by_look_and_by_what_is_said(explorer):
-    explorer.mask_ratio = 0.9
+    explorer.mask_ratio = 0.8  # 6 of 7 words
     seen = set()
     for seed in range(30):
         explorer.seed = seed
