@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Error as PlaywrightError
 
 ARTEFACTS = Path(__file__).parents[2] / "test-artefacts" / "browser"
 ARGUMENTS = [
@@ -96,7 +97,12 @@ class Watch:
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
         target = self.page if of is None else of
         more = {"full_page": True} if of is None else {}
-        target.screenshot(path=ARTEFACTS / f"{name}.png", **more)
+        path = ARTEFACTS / f"{name}.png"
+        try:
+            target.screenshot(path=path, **more)
+        except PlaywrightError:  # Chromium on a busy machine now and then fails to draw: once more
+            self.page.wait_for_timeout(500)
+            target.screenshot(path=path, **more)
 
 
 def violations(page: Any, region: Any = None) -> list[str]:
