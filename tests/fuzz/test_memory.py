@@ -1,0 +1,27 @@
+"""Memory of a process that reads videos itself, as a notebook does: flat over 1,000 reads."""
+
+import gc
+
+import psutil
+import pytest
+
+from snpkit.video.reader import read_clips
+from tests.video.films import write_film
+
+
+@pytest.mark.parametrize("backend", ["auto", "pyav"])
+def test_memory_stays_flat_over_1000_reads(tmp_path, backend):
+    films = [
+        write_film(tmp_path / "plain.mp4", 12, 160, 120),
+        write_film(tmp_path / "plain.mkv", 12, 160, 120),
+        write_film(tmp_path / "plain.avi", 12, 160, 120, codec="mpeg4"),
+        write_film(tmp_path / "turned.mp4", 12, 160, 120, rotation=90),
+    ]
+    process, memory = psutil.Process(), []
+    for number in range(1000):
+        read_clips(films[number % len(films)], 2, 4, size=64, backend=backend)
+        if number % 100 == 99:
+            gc.collect()
+            memory.append(process.memory_info().rss)
+    # A frame reader that stays alive takes 5 MB and more a file.
+    assert max(memory[2:]) - max(memory[:2]) < 30e6, [round(one / 1e6) for one in memory]
