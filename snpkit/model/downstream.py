@@ -20,9 +20,10 @@ from transformers.utils import ModelOutput
 from snpkit.errors import UserError
 from snpkit.model import objectives
 from snpkit.model.config import SNPConfig
+from snpkit.model.contrast import Batch, Encoded, SNPContrastiveModel
+from snpkit.model.gathering import Rows
 from snpkit.model.matching import SNPMatchingModel, similarity_head
 
-Batch = dict[str, Tensor]
 NO_LABEL = -100  # an answer outside the label set: nothing to learn from, and always wrong
 
 
@@ -55,8 +56,20 @@ class SNPDownstreamModel(SNPMatchingModel):
 
     works_as_twin_tower = False
 
+    def _classified(self, logits: Tensor, labels: Tensor | None, name: str) -> DownstreamOutput:
+        """Logits, and the mean cross-entropy over the rows that have a label, in training over
+        those of all processes."""
+        if labels is None:
+            return DownstreamOutput(logits=logits)
+        # A batch without any label gives 0, not NaN, and a gradient of 0.
+        total = F.cross_entropy(logits.float(), labels, ignore_index=NO_LABEL, reduction="sum")
+        count = (labels != NO_LABEL).sum()
+        rows = Rows.of(len(labels), joined=self.training)
+        loss = rows.mean(total / count.clamp(min=1), count)
+        return DownstreamOutput(loss, {name: loss}, logits)
 
-class SNPForRetrieval(SNPDownstreamModel):
+
+class SNPForRetrieval(SNPContrastiveModel, SNPDownstreamModel):
     """Text-video retrieval: both matching losses (GVTM, the paper's L3 and L4) on whole captions.
 
     A twin tower learns by the first alone.
@@ -77,16 +90,29 @@ class SNPForRetrieval(SNPDownstreamModel):
                 pixel_values [batch, clips, frames, channels, height, width];
                 pixel_mask [batch, clips, frames, height, width], optional.
         """
-        batch = {**(batch or {}), **inputs}
-        ids, mask = batch["input_ids"], batch["attention_mask"]
-        video = self.encode_video(batch["pixel_values"], batch.get("pixel_mask"))
-        text = self.encode_text(ids, mask)
-        scores = self.text_video_scores(text.pooled, video.clip_features)
-        losses = {"gvtm_text_video": objectives.mil_nce(scores)}
-        if self.config.architecture != "twin_tower":
-            pairs, _ = self.pair_scores(ids, mask, video.clip_tokens, scores)
-            losses["gvtm_cross_modal"] = objectives.mil_nce(pairs[:, :, None])
+        losses, _ = self.compare({**(batch or {}), **inputs})
         return DownstreamOutput(sum(losses.values()), losses)
+
+    @property
+    def matches_pairs(self) -> bool:
+        """True but for a twin tower."""
+        return self.config.architecture != "twin_tower"
+
+    def encode(self, batch: Batch) -> Encoded:
+        """Texts and clips."""
+        video = self.encode_video(batch["pixel_values"], batch.get("pixel_mask"))
+        text = self.encode_text(batch["input_ids"], batch["attention_mask"])
+        visual = self.network.embed_clips(video.clip_tokens) if self.matches_pairs else None
+        return Encoded({"text": text.pooled, "clips": video.clip_features}, visual)
+
+    def matching_losses(
+        self, joined: dict[str, Tensor], pairs: Tensor | None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Text-video and cross-modal matching."""
+        scores = {"text_video": self.text_video_scores(joined["text"], joined["clips"])}
+        if pairs is not None:
+            scores["cross_modal"] = pairs[:, :, None]
+        return {f"gvtm_{name}": objectives.mil_nce(each) for name, each in scores.items()}, scores
 
 
 class SNPForQuestionAnswering(SNPDownstreamModel):
@@ -141,7 +167,7 @@ class SNPForQuestionAnswering(SNPDownstreamModel):
         logits = self.answer_logits(
             batch["input_ids"], batch["attention_mask"], video.clip_tokens
         )
-        return _classified(logits, batch.get("labels"), "answer")
+        return self._classified(logits, batch.get("labels"), "answer")
 
     def answer_logits(
         self, input_ids: Tensor, attention_mask: Tensor, clip_tokens: Tensor
@@ -175,7 +201,7 @@ class SNPForMultipleChoice(SNPDownstreamModel):
         matching, cross_modal = self.option_scores(
             batch["input_ids"], batch["attention_mask"], video.clip_features, video.clip_tokens
         )
-        return _classified(matching + cross_modal, batch.get("labels"), "choice")
+        return self._classified(matching + cross_modal, batch.get("labels"), "choice")
 
 
 DOWNSTREAM: dict[str, type[SNPDownstreamModel]] = {
@@ -183,16 +209,6 @@ DOWNSTREAM: dict[str, type[SNPDownstreamModel]] = {
     "qa": SNPForQuestionAnswering,
     "multichoice": SNPForMultipleChoice,
 }
-
-
-def _classified(logits: Tensor, labels: Tensor | None, name: str) -> DownstreamOutput:
-    """Logits, and the mean cross-entropy over the rows that have a label."""
-    if labels is None:
-        return DownstreamOutput(logits=logits)
-    # A batch without any label gives 0, not NaN, and a gradient of 0.
-    total = F.cross_entropy(logits.float(), labels, ignore_index=NO_LABEL, reduction="sum")
-    loss = total / (labels != NO_LABEL).sum().clamp(min=1)
-    return DownstreamOutput(loss, {name: loss}, logits)
 
 
 def from_pretraining(

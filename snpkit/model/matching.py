@@ -11,7 +11,7 @@ from transformers import initialization as init
 from snpkit.model import objectives
 from snpkit.model.config import SNPConfig
 from snpkit.model.initialisation import initial_log_scales, initialise, was_loaded
-from snpkit.model.shared import NETWORKS, CrossModalPass, TextPass
+from snpkit.model.shared import NETWORKS, TextPass
 from snpkit.model.video import VideoFeatures, VideoTower
 
 
@@ -94,49 +94,6 @@ class SNPMatchingModel(SNPPreTrainedModel):
         """
         output = self.network.cross_modal_pass(input_ids, attention_mask, clip_tokens)
         return self.pair_score(output.pooled)
-
-    def pair_scores(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        clip_tokens: Tensor,
-        text_video: Tensor | None = None,
-    ) -> tuple[Tensor, CrossModalPass]:
-        """Cross-modal scores of a batch's pairs (GVTM, the paper's L4).
-
-        The own pairs come first in the stack of pairs, so that the pass that scores them can serve
-        other tasks too.
-
-        Args:
-            input_ids, attention_mask: [batch, tokens].
-            clip_tokens: [batch, clips, hidden].
-            text_video: scores [text, video, clip] that hard negatives are drawn by; not needed
-                with `negatives="all"`.
-
-        Returns:
-            Scores [text, video] (-inf = not computed) and the pass of the own pairs.
-        """
-        ids, mask, size = input_ids, attention_mask, len(input_ids)
-        texts = torch.arange(size, device=ids.device)
-        if self.config.negatives == "all":
-            others = (texts[:, None] + torch.arange(1, size, device=ids.device)) % size
-        else:
-            detached = text_video.detach().logsumexp(-1)
-            others = objectives.draw_negatives(detached, int(self.config.negatives))
-        text_of = torch.cat([texts, texts.repeat_interleave(others.shape[1])])
-        video_of = torch.cat([texts, others.flatten()])
-        embedded = self.network.embed_text(ids)  # once per caption, not once per pair
-        visual = self.network.embed_clips(clip_tokens)
-        # index_select adds up gradients in a fixed order; [text_of] would add them as its threads
-        # come, and no run could be repeated bit for bit.
-        output = self.network.cross_modal_layers(
-            embedded.index_select(0, text_of), mask[text_of], visual.index_select(0, video_of)
-        )
-        computed = self.pair_score(output.pooled)
-        matrix = computed.new_full((size, size), -torch.inf)
-        matrix = matrix.index_put((text_of, video_of), computed)
-        own = CrossModalPass(output.text[:size], output.clips[:size], output.pooled[:size])
-        return matrix, own
 
     def option_scores(
         self, input_ids: Tensor, attention_mask: Tensor, clip_features: Tensor, clip_tokens: Tensor

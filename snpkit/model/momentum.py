@@ -51,16 +51,24 @@ class MomentumEncoders(nn.Module):
             for key, query in zip(key_module.buffers(), module.buffers(), strict=True):
                 key.copy_(query)
 
-    def loss(self, batch: dict[str, Tensor], text: Tensor, clips: Tensor) -> Tensor:
+    @torch.no_grad()
+    def keys(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Keys of a batch's texts [batch, hidden] and clips [batch, clips, hidden]."""
+        output = self.bert(batch["input_ids"], attention_mask=batch["attention_mask"])
+        video = self.video(batch["pixel_values"], batch.get("pixel_mask"))
+        return F.normalize(output.pooler_output, dim=-1), video.clip_features
+
+    def loss(self, text: Tensor, clips: Tensor, text_keys: Tensor, clip_keys: Tensor) -> Tensor:
         """Mean of the video -> text and the text -> video MoCo losses, then queue the new keys.
 
         Every clip is a query with one positive text key; every text is a query whose positives are
-        all clip keys of its video.
+        all clip keys of its video. Rows of several processes come joined: so their queues stay
+        equal.
 
         Args:
-            text: [batch, hidden]; clips: [batch, clips, hidden]; both L2-normalised.
+            text, text_keys: [batch, hidden]; clips, clip_keys: [batch, clips, hidden]; all
+                L2-normalised.
         """
-        text_keys, clip_keys = self._keys(batch)
         temperature = self.config.moco_temperature
         queries = clips.flatten(0, 1)  # [batch * clips, hidden]
         positive = (clips * text_keys[:, None]).sum(-1).flatten()[:, None]
@@ -71,12 +79,6 @@ class MomentumEncoders(nn.Module):
         self._enqueue("text", text_keys)
         self._enqueue("video", clip_keys.flatten(0, 1))
         return (text_loss + video_loss) / 2
-
-    @torch.no_grad()
-    def _keys(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        output = self.bert(batch["input_ids"], attention_mask=batch["attention_mask"])
-        video = self.video(batch["pixel_values"], batch.get("pixel_mask"))
-        return F.normalize(output.pooler_output, dim=-1), video.clip_features
 
     @torch.no_grad()
     def _enqueue(self, name: str, keys: Tensor) -> None:

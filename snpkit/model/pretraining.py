@@ -7,22 +7,20 @@ from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
 from snpkit.errors import UserError
-from snpkit.model import objectives
+from snpkit.model import gathering, objectives
 from snpkit.model.config import SNPConfig
+from snpkit.model.contrast import Batch, Encoded, SNPContrastiveModel
 from snpkit.model.heads import MLMHead
-from snpkit.model.matching import (
-    SNPMatchingModel,
-    SNPPreTrainedModel,
-    TextFeatures,
-    similarity_head,
-)
+from snpkit.model.matching import SNPPreTrainedModel, TextFeatures, similarity_head
 from snpkit.model.momentum import MomentumEncoders
 from snpkit.model.shared import CrossModalPass, attention_received
-from snpkit.model.video import VideoFeatures
 
 __all__ = ["PreTrainingOutput", "SNPForPreTraining", "SNPPreTrainedModel", "TextFeatures"]
 
-Batch = dict[str, Tensor]
+_ORDER = (
+    "text_mlm", "gvtm_text_video", "gvtm_cross_modal", "cross_mlm", "itm", "lvwm", "lvwm_before",
+    "lvwm_after",
+)  # fmt: skip
 
 
 @dataclass
@@ -34,8 +32,10 @@ class PreTrainingOutput(ModelOutput):
     similarities: dict[str, Tensor] | None = None
 
 
-class SNPForPreTraining(SNPMatchingModel):
+class SNPForPreTraining(SNPContrastiveModel):
     """All proxy tasks of SNP-S3 over one batch (paper sec. III; total loss = plain sum)."""
+
+    pair_ids = "masked_input_ids"
 
     def __init__(self, config: SNPConfig) -> None:
         super().__init__(config)
@@ -71,36 +71,92 @@ class SNPForPreTraining(SNPMatchingModel):
                     significant_mask [batch, tokens] or else from all words of the caption;
                 mismatched_input_ids, mismatched_attention_mask [batch, tokens], for ITM.
         """
-        batch = {**(batch or {}), **inputs}
-        tasks, losses, scores = set(self.config.tasks), {}, {}
-        video = self.encode_video(batch["pixel_values"], batch.get("pixel_mask"))
-        text = None
-        if tasks & {"gvtm_text_video", "gvtm_cross_modal", "lvwm"}:
-            text = self.encode_text(batch["input_ids"], batch["attention_mask"])
-        masked_ids, labels = self._masked_caption(batch)
-        if "text_mlm" in tasks:
-            losses["text_mlm"] = self._text_mlm(batch, masked_ids, labels, text)
-        if text is not None:
-            scores["text_video"] = self.text_video_scores(text.pooled, video.clip_features)
-        if "gvtm_text_video" in tasks:
-            losses["gvtm_text_video"] = self._text_video_loss(batch, text, video, scores)
-        losses.update(self._cross_modal_losses(batch, masked_ids, labels, video, scores))
-        if "lvwm" in tasks:
-            losses.update(self._word_losses(batch, text, video, scores))
+        losses, scores = self.compare({**(batch or {}), **inputs})
+        losses = {name: losses[name] for name in _ORDER if name in losses}
         reduced = {name: s.detach().logsumexp(-1) for name, s in scores.items()}
         return PreTrainingOutput(loss=sum(losses.values()), losses=losses, similarities=reduced)
 
-    def _masked_caption(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The masked ids and labels of the MLM tasks; sometimes masked where attention goes."""
+    @property
+    def matches_pairs(self) -> bool:
+        """True where the cross-modal matching is learned."""
+        return "gvtm_cross_modal" in self.config.tasks
+
+    def prepare(self, batch: Batch, *, first: bool = True) -> Batch:
+        """The batch with its significant words, sometimes with masks where attention goes
+        ("attended_input_ids", and their labels), and with MoCo's keys."""
+        batch = dict(batch)
+        if "lvwm" in self.config.tasks:
+            batch["significant_positions"], batch["present"] = self._significant_words(batch)
+        if self._masks_by_attention():
+            ids, mask = batch["input_ids"], batch["attention_mask"]
+            received = attention_received(self.network.bert, ids, mask)
+            chosen = objectives.draw_attended(received, word_positions(self.config, ids, mask))
+            batch["attended_input_ids"] = ids.masked_fill(chosen, self.config.mask_token_id)
+            batch["labels"] = ids.masked_fill(~chosen, -100)
+        moving = self.config.level1 == "moco" and "gvtm_text_video" in self.config.tasks
+        if self.training and moving:
+            if first:  # once per step
+                self.moco.update(self.network.bert, self.video)
+            batch["text_keys"], batch["clip_keys"] = self.moco.keys(batch)
+        return batch
+
+    def _masks_by_attention(self) -> bool:
         chance = self.config.attentive_masking
-        # The draw is made on the host from the host's generator: no device is waited for.
-        if not (self.training and chance and torch.rand(()) < chance):
-            return batch["masked_input_ids"], batch["labels"]
-        ids, mask = batch["input_ids"], batch["attention_mask"]
-        received = attention_received(self.network.bert, ids, mask)
-        chosen = objectives.draw_attended(received, word_positions(self.config, ids, mask))
-        masked = ids.masked_fill(chosen, self.config.mask_token_id)
-        return masked, ids.masked_fill(~chosen, -100)
+        if not (self.training and chance):
+            return False
+        # The draw is made on the host from the host's generator: no device is waited for. All
+        # processes follow the first: they must compute the same losses in the same order.
+        return bool(gathering.agreed(torch.rand(())) < chance)
+
+    def encode(self, batch: Batch) -> Encoded:
+        """Texts, clips, significant words and MoCo's keys, as far as the tasks need them."""
+        tasks = set(self.config.tasks)
+        video = self.encode_video(batch["pixel_values"], batch.get("pixel_mask"))
+        encoded = Encoded({})
+        if tasks & {"gvtm_text_video", "gvtm_cross_modal", "lvwm"}:
+            text = self.encode_text(batch["input_ids"], batch["attention_mask"])
+            encoded.tokens = text.tokens
+            encoded.compared = {"text": text.pooled, "clips": video.clip_features}
+            keys = {name: batch[name] for name in ("text_keys", "clip_keys") if name in batch}
+            encoded.compared |= keys
+        if "lvwm" in tasks:
+            encoded.compared |= self._words(batch, text.tokens)
+        if tasks & {"gvtm_cross_modal", "cross_mlm"} or self.config.itm:
+            encoded.visual = self.network.embed_clips(video.clip_tokens)
+        return encoded
+
+    def _words(self, batch: Batch, tokens: Tensor) -> dict[str, Tensor]:
+        """Vectors of the drawn words by the loss that matches them, each [batch, words, hidden],
+        and which are "present"."""
+        stages, vectors = self.config.lvwm_stage, {}
+        if stages in ("before", "both"):
+            vectors["before"] = self.network.embed_text(batch["input_ids"])
+        if stages in ("after", "both"):
+            vectors["after"] = tokens
+        positions = batch["significant_positions"]
+        rows = torch.arange(len(positions), device=positions.device)[:, None]
+        return {"present": batch["present"]} | {
+            f"lvwm_{stage}" if stages == "both" else "lvwm":
+                self.scale("words") * vector[rows, positions]
+            for stage, vector in vectors.items()
+        }  # fmt: skip
+
+    def own_counts(self, batch: Batch) -> dict[str, Tensor | int]:
+        """The MLM losses are means over labelled tokens, ITM over true and false captions."""
+        labelled = (batch["labels"] != -100).sum()
+        return {"text_mlm": labelled, "cross_mlm": labelled, "itm": 2 * len(batch["labels"])}
+
+    def text_losses(self, batch: Batch, encoded: Encoded) -> dict[str, Tensor]:
+        """MLM of the text pass."""
+        if "text_mlm" not in self.config.tasks:
+            return {}
+        ids, mask, tokens = batch["input_ids"], batch["attention_mask"], encoded.tokens
+        if self.config.text_mlm == "masked":
+            masked_ids = batch.get("attended_input_ids", batch["masked_input_ids"])
+            tokens = self.network.text_pass(masked_ids, mask).tokens
+        elif tokens is None:
+            tokens = self.encode_text(ids, mask).tokens
+        return {"text_mlm": self._mlm(self.text_mlm_head, tokens, batch["labels"])}
 
     def _mlm(self, head: MLMHead, tokens: Tensor, labels: Tensor) -> Tensor:
         # The decoder is as wide as the vocabulary: only labelled positions go through it.
@@ -108,75 +164,49 @@ class SNPForPreTraining(SNPMatchingModel):
         logits = head(tokens[labelled], self.word_embeddings)
         return objectives.masked_language_modelling(logits, labels[labelled])
 
-    def _text_mlm(
-        self, batch: Batch, masked_ids: Tensor, labels: Tensor, text: TextFeatures | None
-    ) -> Tensor:
-        if self.config.text_mlm == "masked":
-            tokens = self.network.text_pass(masked_ids, batch["attention_mask"]).tokens
-        else:
-            text = text or self.encode_text(batch["input_ids"], batch["attention_mask"])
-            tokens = text.tokens
-        return self._mlm(self.text_mlm_head, tokens, labels)
-
-    def _text_video_loss(
-        self, batch: Batch, text: TextFeatures, video: VideoFeatures, scores: dict[str, Tensor]
-    ) -> Tensor:
-        if self.config.level1 == "moco" and self.training:
-            self.moco.update(self.network.bert, self.video)
-            return self.moco.loss(batch, text.pooled, video.clip_features)
-        return objectives.mil_nce(scores["text_video"])
-
-    def _cross_modal_losses(
-        self,
-        batch: Batch,
-        masked_ids: Tensor,
-        labels: Tensor,
-        video: VideoFeatures,
-        scores: dict[str, Tensor],
+    def cross_losses(
+        self, batch: Batch, visual: Tensor | None, own: CrossModalPass | None
     ) -> dict[str, Tensor]:
-        losses, tasks, mask = {}, set(self.config.tasks), batch["attention_mask"]
-        own: CrossModalPass | None = None
-        if "gvtm_cross_modal" in tasks:
-            similarity, own = self.pair_scores(
-                batch["masked_input_ids"], mask, video.clip_tokens, scores.get("text_video")
-            )
-            scores["cross_modal"] = similarity[:, :, None]
-            losses["gvtm_cross_modal"] = objectives.mil_nce(scores["cross_modal"])
-        attended = masked_ids is not batch["masked_input_ids"]
-        if ("cross_mlm" in tasks or self.config.itm) and (own is None or attended):
-            own = self.network.cross_modal_pass(masked_ids, mask, video.clip_tokens)
-        if "cross_mlm" in tasks:
-            losses["cross_mlm"] = self._mlm(self.cross_mlm_head, own.text, labels)
+        """MLM of the cross-modal pass, and ITM."""
+        losses, network = {}, self.network
+        predicted = "cross_mlm" in self.config.tasks
+        if (predicted or self.config.itm) and (own is None or "attended_input_ids" in batch):
+            ids = batch.get("attended_input_ids", batch["masked_input_ids"])
+            embedded = network.embed_text(ids)
+            own = network.cross_modal_layers(embedded, batch["attention_mask"], visual)
+        if predicted:
+            losses["cross_mlm"] = self._mlm(self.cross_mlm_head, own.text, batch["labels"])
         if self.config.itm:
-            wrong = self.network.cross_modal_pass(
-                batch["mismatched_input_ids"],
-                batch["mismatched_attention_mask"],
-                video.clip_tokens,
+            embedded = network.embed_text(batch["mismatched_input_ids"])
+            wrong = network.cross_modal_layers(
+                embedded, batch["mismatched_attention_mask"], visual
             )
             losses["itm"] = objectives.image_text_matching(
                 self.itm_head(own.pooled), self.itm_head(wrong.pooled)
             )
         return losses
 
-    def _word_losses(
-        self, batch: Batch, text: TextFeatures, video: VideoFeatures, scores: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        positions, present = self._significant_words(batch)
-        stages, losses = self.config.lvwm_stage, {}
-        vectors = {}
-        if stages in ("before", "both"):
-            vectors["before"] = self.network.embed_text(batch["input_ids"])
-        if stages in ("after", "both"):
-            vectors["after"] = text.tokens
-        rows = torch.arange(len(positions), device=positions.device)[:, None]
-        for stage, tokens in vectors.items():
-            name = f"lvwm_{stage}" if stages == "both" else "lvwm"
-            similarity = objectives.word_video_similarity(
-                self.scale("words") * tokens[rows, positions], present, video.clip_features
-            )
-            scores[name] = similarity
-            losses[name] = objectives.mil_nce(similarity)
-        return losses
+    def matching_losses(
+        self, joined: dict[str, Tensor], pairs: Tensor | None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """GVTM (text-video and cross-modal) and LVWM."""
+        losses, scores = {}, {}
+        if joined:
+            text, clips = joined["text"], joined["clips"]
+            scores["text_video"] = self.text_video_scores(text, clips)
+        if "text_keys" in joined:
+            keys = joined["text_keys"], joined["clip_keys"]
+            losses["gvtm_text_video"] = self.moco.loss(text, clips, *keys)
+        elif "gvtm_text_video" in self.config.tasks:
+            losses["gvtm_text_video"] = objectives.mil_nce(scores["text_video"])
+        if pairs is not None:
+            scores["cross_modal"] = pairs[:, :, None]
+            losses["gvtm_cross_modal"] = objectives.mil_nce(scores["cross_modal"])
+        # In one order everywhere: their gradients travel between processes.
+        for name in (name for name in _ORDER if name.startswith("lvwm") and name in joined):
+            scores[name] = objectives.word_video_similarity(joined[name], joined["present"], clips)
+            losses[name] = objectives.mil_nce(scores[name])
+        return losses, scores
 
     def _significant_words(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Positions [batch, words] and which of them are there; a caption without any word is
@@ -189,6 +219,9 @@ class SNPForPreTraining(SNPMatchingModel):
             keys = torch.rand(allowed.shape, device=allowed.device).masked_fill(~allowed, -1.0)
             best = keys.topk(min(self.config.lvwm_words, keys.shape[1]), dim=1)
             positions = best.indices.masked_fill(best.values < 0, -1)
+            # As many columns for captions shorter than that: rows of other processes are joined.
+            missing = self.config.lvwm_words - positions.shape[1]
+            positions = nn.functional.pad(positions, (0, missing), value=-1)
         present = positions >= 0
         present[:, 0] |= ~present.any(dim=1)
         return positions.clamp(min=0), present

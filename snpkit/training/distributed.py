@@ -1,13 +1,45 @@
-"""What differs when torchrun starts several processes; in a single process all of it does nothing.
+r"""What differs when torchrun starts several processes; in a single process all of it does nothing.
 
-The convention that makes gradients exact: every process computes the SAME loss from gathered
-features, and DistributedDataParallel averages the parameters' gradients over the processes. The
-backward pass of a gather therefore SUMS what all processes say about a process's own rows: N equal
-contributions, which the average divides by N again.
+    torchrun --nproc-per-node 8 -m snpkit pretrain webvid_swin --data videos
+
+`data.batch_size` counts the samples of ALL processes. The matching losses compare all of them:
+`snpkit.model.gathering` joins the features with gradient and explains why the average over the
+processes, which DistributedDataParallel takes, is then the gradient of one process with the joined
+batch.
+
+Several machines run the same command, each with the same rendezvous:
+
+    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-id snp-1 \
+        --rdzv-endpoint FIRST_MACHINE:29500 -m snpkit pretrain webvid_swin --data /shared/videos \
+        --output /shared/runs/webvid_swin
+
+Under SLURM one torchrun per node (`sbatch job.sh`; --resume starts the run where there is none):
+
+    #!/bin/bash
+    #SBATCH --nodes=2
+    #SBATCH --ntasks-per-node=1
+    #SBATCH --gpus-per-node=8
+    #SBATCH --cpus-per-task=64
+    #SBATCH --time=24:00:00
+    #SBATCH --requeue
+    first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+    srun torchrun --nnodes "$SLURM_NNODES" --nproc-per-node 8 --rdzv-backend c10d \
+        --rdzv-id "$SLURM_JOB_ID" --rdzv-endpoint "$first:29500" \
+        -m snpkit pretrain webvid_swin --data /shared/videos --output /shared/runs/webvid_swin \
+        --resume
+
+The output folder must be one that all machines see: a continuation reads it everywhere.
+
+Batch norm: on GPUs its statistics are those of the joined batch (SyncBatchNorm). The CPU has no
+such thing: there each process normalises by its own rows, so that several processes equal one only
+where the model has no batch norm, or has it in eval mode.
+
+Nobody waits for ever: every process takes as many batches as the others (an epoch's incomplete last
+batch is left out), an unreadable video gives its place to another one, all skip a step or none, and
+a process that fails ends the others with it.
 """
 
 import os
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -15,6 +47,23 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from snpkit.errors import UserError
+from snpkit.model.gathering import (
+    agreed,
+    gather_rows,
+    gather_with_gradient,
+    rank,
+    sum_over_processes,
+    sum_with_gradient,
+    world_size,
+)
+
+__all__ = [
+    "agreed", "any_process", "average_gradients", "barrier", "gather_names", "gather_rows",
+    "gather_with_gradient", "init_if_needed", "is_main", "parallelise", "rank", "shutdown",
+    "sum_over_processes", "sum_with_gradient", "world_size",
+]  # fmt: skip
+
+_BUCKET = 25 * 2**20  # bytes that travel together
 
 
 def init_if_needed(device: torch.device) -> bool:
@@ -30,7 +79,8 @@ def init_if_needed(device: torch.device) -> bool:
     try:
         if device.type == "cuda":
             torch.cuda.set_device(device)
-            dist.init_process_group("nccl", device_id=device)
+            # gloo beside NCCL: how many rows there are is told without waiting for the GPU.
+            dist.init_process_group("cpu:gloo,cuda:nccl", device_id=device)
         else:
             dist.init_process_group("gloo")
     except (ValueError, RuntimeError) as error:
@@ -48,22 +98,39 @@ def shutdown() -> None:
 
 
 def parallelise(model: nn.Module, device: torch.device) -> nn.Module:
-    """Wrap the model so that its gradients are averaged over the processes; alone: the model."""
+    """Wrap the model so that its gradients are averaged over the processes; alone: the model.
+
+    On GPUs the model's batch norms become SyncBatchNorm, in place: parameters and names stay.
+    """
     if world_size() == 1:
         return model
+    share_statistics(model, device)
     # Tasks may leave parameters unused in a step (a head without labels, a pooler).
     devices = [device.index] if device.type == "cuda" else None
     return DistributedDataParallel(model, device_ids=devices, find_unused_parameters=True)
 
 
-def rank() -> int:
-    """Number of this process, 0 when it is alone."""
-    return dist.get_rank() if dist.is_initialized() else 0
+def share_statistics(model: nn.Module, device: torch.device) -> None:
+    """On a GPU, let the batch norms inside `model` normalise by the batch of all processes."""
+    if device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
 
-def world_size() -> int:
-    """Number of processes."""
-    return dist.get_world_size() if dist.is_initialized() else 1
+def average_gradients(model: nn.Module) -> None:
+    """Replace every gradient by its mean over the processes, where no DDP did it already."""
+    if world_size() == 1:
+        return
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    while gradients:
+        bucket, size = [gradients.pop()], 0
+        while gradients and size < _BUCKET and gradients[-1].dtype == bucket[0].dtype:
+            size += gradients[-1].nbytes
+            bucket.append(gradients.pop())
+        joined = torch.cat([gradient.flatten() for gradient in bucket])
+        dist.all_reduce(joined)
+        parts = joined.div_(world_size()).split([gradient.numel() for gradient in bucket])
+        for gradient, part in zip(bucket, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
 
 
 def is_main() -> bool:
@@ -85,26 +152,6 @@ def any_process(flag: Tensor) -> Tensor:
     return flag
 
 
-def gather_rows(rows: Tensor) -> Tensor:
-    """Join the rows of all processes in rank order, without gradient.
-
-    Args:
-        rows: [n, ...]; n may differ between processes (also 0), the other sizes not.
-
-    Returns:
-        [sum of all n, ...]
-    """
-    if world_size() == 1:
-        return rows
-    counts = _row_counts(rows)
-    # Collectives want equal shapes: pad to the longest, cut after.
-    padded = rows.new_zeros(max(counts), *rows.shape[1:])
-    padded[: len(rows)] = rows
-    parts = [torch.empty_like(padded) for _ in counts]
-    dist.all_gather(parts, padded)
-    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
-
-
 def gather_names(names: list[str], device: torch.device) -> list[str]:
     """Join lists of strings of all processes; as bytes, so that nothing is pickled."""
     if world_size() == 1:
@@ -113,60 +160,3 @@ def gather_names(names: list[str], device: torch.device) -> list[str]:
     rows = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0)
     joined = gather_rows(rows.to(device, torch.uint8))
     return bytes(joined.tolist()).decode().split("\0")[:-1]
-
-
-def _row_counts(rows: Tensor) -> list[int]:
-    own = torch.tensor([len(rows)], device=rows.device)
-    parts = [torch.empty_like(own) for _ in range(world_size())]
-    dist.all_gather(parts, own)
-    return [int(part) for part in torch.cat(parts).tolist()]
-
-
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def forward(context: Any, rows: Tensor) -> Tensor:
-        counts = _row_counts(rows)
-        context.first = sum(counts[: rank()])
-        context.count = len(rows)
-        return gather_rows(rows.detach())
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous().clone()
-        dist.all_reduce(total)
-        return total[context.first : context.first + context.count]
-
-
-class _Sum(torch.autograd.Function):
-    @staticmethod
-    def forward(context: Any, value: Tensor) -> Tensor:
-        total = value.detach().clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous().clone()
-        dist.all_reduce(total)
-        return total
-
-
-def gather_with_gradient(rows: Tensor) -> Tensor:
-    """Join the rows of all processes; gradients flow back to the process that owns each row.
-
-    Args:
-        rows: [n, ...]; n may differ between processes.
-
-    Returns:
-        [sum of all n, ...], the same in every process; `rows` itself in a single process.
-    """
-    return rows if world_size() == 1 else _Gather.apply(rows)
-
-
-def sum_with_gradient(value: Tensor) -> Tensor:
-    """Add up a tensor over the processes, for losses that are means over all processes' tokens.
-
-    A mean over labelled tokens is `sum_with_gradient(sum) / sum_with_gradient(count)`: averaging
-    each process's own mean would weigh a token by how few its process has.
-    """
-    return value if world_size() == 1 else _Sum.apply(value)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from snpkit.errors import UserError
-from snpkit.training import distributed
+from snpkit.training import distributed, gradient_cache
 from snpkit.training.device import autocast_dtype, choose_device, prepare_cpu
 from snpkit.training.history import History, flatten
 from snpkit.training.optimisation import (
@@ -216,15 +216,10 @@ def train_step(run: Run, source: Iterator[tuple[Batch, list[str]]]) -> StepRecor
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
     run.guard.remember()
-    sums: dict[str, Tensor] = {}
-    bad, files = [], []
-    for part in range(recipe.accumulation):
-        batch, names = next(source)
-        losses = _forward_backward(run, batch, last=part == recipe.accumulation - 1)
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0) + value / recipe.accumulation
-        bad.append(~losses["loss"].isfinite())
-        files.append(names)
+    if recipe.gradient_cache and recipe.accumulation > 1:
+        sums, bad, files = gradient_cache.accumulate(run, source)
+    else:
+        sums, bad, files = _accumulate(run, source)
     scaler.unscale_(optimizer)
     norm = clip_gradients(run.model, recipe.gradient_clip)
     # All processes skip or none: the averaged gradients, and so their norm, are the same in all.
@@ -240,6 +235,23 @@ def train_step(run: Run, source: Iterator[tuple[Batch, list[str]]]) -> StepRecor
     bad = [flag | (bad_step & ~bad_loss) for flag in bad]
     values = {**sums, "gradient_norm": norm}
     return StepRecord(run.result.step + 1, values, bad_step, bad, files, rate)
+
+
+def _accumulate(
+    run: Run, source: Iterator[tuple[Batch, list[str]]]
+) -> tuple[dict[str, Tensor], list[Tensor], list[list[str]]]:
+    """Add up gradients; returns the mean losses, and each batch's bad flag and files."""
+    recipe = run.recipe.optimisation
+    sums: dict[str, Tensor] = {}
+    bad, files = [], []
+    for part in range(recipe.accumulation):
+        batch, names = next(source)
+        losses = _forward_backward(run, batch, last=part == recipe.accumulation - 1)
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0) + value / recipe.accumulation
+        bad.append(~losses["loss"].isfinite())
+        files.append(names)
+    return sums, bad, files
 
 
 def _forward_backward(run: Run, batch: Batch, *, last: bool) -> dict[str, Tensor]:
@@ -272,8 +284,9 @@ def _evaluate(run: Run, readout: Readout, files: RunFiles, evaluate: Evaluate) -
         )
     result = run.result
     result.last = {n: v for n, v in metrics.items() if math.isfinite(v)} | {"step": result.step}
-    # A NaN compares as not better.
-    if metrics[monitor] > result.best.get(monitor, -math.inf):
+    # A NaN compares as not better. The first process decides for all: saving waits for everybody.
+    better = torch.tensor(metrics[monitor] > result.best.get(monitor, -math.inf))
+    if distributed.agreed(better):
         result.best = dict(result.last)
         files.save_best(run)
     return result.step

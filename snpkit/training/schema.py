@@ -68,6 +68,7 @@ class OptimisationRecipe:
     gamma: float = 0.1  # "step": factor at every milestone
     gradient_clip: float = 5.0  # of the global norm
     accumulation: int = 1  # forward passes per step
+    gradient_cache: bool = False  # compare all of a step's samples, not each pass's on their own
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     time_limit: float | None = None  # seconds of one run; the schedule keeps its own horizon
     nonfinite_limit: int = 20  # stop after so many skipped steps with a NaN or infinite loss
@@ -149,6 +150,12 @@ class Recipe:
     task: TaskRecipe = field(default_factory=TaskRecipe)
     seed: int = 0
     choices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        compares = self.task.name in ("pretraining", "retrieval")
+        _require(compares or not self.optimisation.gradient_cache,
+                 "optimisation.gradient_cache is for the matching losses of pre-training and "
+                 f'retrieval; the task "{self.task.name}" has none, switch it off')
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Two and three processes on one machine compute what one process computes with all rows."""
 
+import faulthandler
 import os
 import socket
+import sys
 
 import pytest
 import torch
@@ -25,6 +27,8 @@ def join(rank, world, port):
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
                    "RANK": str(rank), "WORLD_SIZE": str(world)}
     torch.set_num_threads(1)
+    # A process that waits for ever says where, and ends; so do then the others.
+    faulthandler.dump_traceback_later(150, exit=True, file=sys.__stderr__)
     assert distributed.init_if_needed(torch.device("cpu"))
 
 

@@ -1,4 +1,4 @@
-"""Runs each case of `distributed_cases.py` in a process of its own.
+"""Runs each case of `distributed_cases.py` and `gathering_cases.py` in a process of its own.
 
 The cases fork. A process that has computed gradients has threads whose locks its children would
 inherit locked; a fresh one has none.
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-CASES = Path(__file__).with_name("distributed_cases.py")
-ROOT = CASES.parents[2]
+FILES = {"distributed_cases.py": 7, "gathering_cases.py": 7}  # how many cases they have at least
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parents[1]
 
 
 def run_pytest(*arguments: str) -> str:
@@ -21,11 +22,12 @@ def run_pytest(*arguments: str) -> str:
     return result.stdout
 
 
-@pytest.mark.timeout(400)
-def test_several_processes_compute_what_one_computes():
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("file", FILES)
+def test_several_processes_compute_what_one_computes(file):
     options = ("-o", "addopts=--import-mode=importlib")
-    listed = run_pytest("--collect-only", "-q", *options, str(CASES))
+    listed = run_pytest("--collect-only", "-q", *options, str(FOLDER / file))
     cases = [line for line in listed.splitlines() if "::" in line]
-    assert len(cases) >= 7
+    assert len(cases) >= FILES[file]
     for case in cases:
         assert " passed" in run_pytest(*options, case)
