@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from snpkit.model.config import SNPConfig
-from snpkit.model.patches import PatchBlock, PatchEmbedding, PatchEncoder
+from snpkit.model.patches import PatchBlock, PatchEmbedding, PatchEncoder, Refine
 from tests.model.cases import TIGHT
 
 
@@ -55,14 +55,31 @@ def test_plain_patches_share_nothing_and_overlapping_ones_share_their_borders() 
     assert border <= {(0, 0), (0, 1), (1, 0), (1, 1)}  # neighbours only
 
 
-def test_a_deep_stem_sees_further_and_is_the_overlapping_one_and_one_more_convolution_a_step():
-    seen, further = (len(cells_that_change(stem, 15, 15)) for stem in ("overlapping", "deep"))
-    assert further > seen
-    plain, deep = (PatchEmbedding(patch_config(patch_stem=stem)).stem for stem in
-                   ("overlapping", "deep"))  # fmt: skip
-    strides = [layer.stride[0] for layer in deep if hasattr(layer, "stride")]
-    assert strides == [2, 1] * 3  # patches of 8 are three halvings
-    assert len(deep) == 2 * len(plain)
+def test_a_deep_stem_begins_as_the_overlapping_one_and_learns_to_see_further() -> None:
+    torch.manual_seed(0)
+    deep = PatchEmbedding(patch_config(patch_stem="deep")).double()
+    plain = PatchEmbedding(patch_config(patch_stem="overlapping")).double()
+    kept = [layer for layer in deep.stem if not isinstance(layer, Refine)]
+    assert len(deep.stem) - len(kept) == 3  # patches of 8 are three halvings
+    for own, layer in zip(kept, plain.stem, strict=True):
+        layer.load_state_dict(own.state_dict())
+    image = pixels(1, 1, 3, 32, 32)
+    torch.testing.assert_close(deep(image), plain(image), **TIGHT)
+    deep(image).square().sum().backward()
+    assert all(layer.share.grad.abs() > 0 for layer in deep.stem if isinstance(layer, Refine))
+    for layer in deep.stem:
+        if isinstance(layer, Refine):
+            torch.nn.init.ones_(layer.share)
+    plain.eval(), deep.eval()
+    seen = [(e(other_pixel(image)) != e(image)).any(-1).sum() for e in (plain, deep)]
+    assert seen[1] > seen[0]
+
+
+def other_pixel(image: Tensor) -> Tensor:
+    """The image with one pixel changed."""
+    other = image.clone()
+    other[..., 15, 15] += 1000.0
+    return other
 
 
 @settings(max_examples=25)
