@@ -43,6 +43,8 @@ def pack_clip(path: str | Path, *, size: int) -> bytes:
     """
     path = Path(path)
     file = open_index(path)
+    if min(file.info.width, file.info.height) < 1:
+        raise damaged(path)
     if not size and path.suffix.lower() in (".mp4", ".jpg", ".jpeg", ".png"):
         read_indexed(file, [file.info.frames // 2], size=16)  # whether it can be decoded at all
         return path.read_bytes()
@@ -115,14 +117,14 @@ def _pictures(file: VideoIndex, width: int, height: int) -> Iterator[np.ndarray]
     expected = 0
     try:
         with open_container(file.path) as container:
-            for number, frame in enumerate(container.decode(video=0)):
+            for number, frame in enumerate(container.decode(container.streams.video[0])):
                 if place.get(number if file.counted else frame.pts) != expected:
                     continue  # hidden by an edit list
                 if frame.is_corrupt:
                     break
                 yield _upright(frame, width, height)
                 expected += 1
-    except (av.FFmpegError, OSError):
+    except (av.FFmpegError, OSError, IndexError):  # IndexError: a stream that comes and goes
         raise damaged(file.path) from None
     if expected < len(place):
         raise damaged(file.path)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from snpkit.data.shards_packing import pack_clip
 from snpkit.video.reader import read_clips
 from tests.fuzz.damage import BINARY
 from tests.fuzz.running import FULL, run
@@ -92,3 +93,24 @@ def test_damaged_videos(whole, tmp_path):
     outcome = run(read_clips, noted, COUNT, right, whole=good, **options)
     outcome.check([path.name for path in made], tmp_path / "quarantine.json")
     assert len(outcome.read) > COUNT // 20 and len(outcome.quarantine) > COUNT // 4
+
+
+def test_damaged_videos_are_packed_or_refused(whole, tmp_path):
+    """`snpkit shard` has the same promise."""
+    names, folder = list(whole), tmp_path / "damaged"
+    folder.mkdir()
+
+    def make(number):
+        random = np.random.default_rng([SEED, 1, number])
+        name = names[number % len(names)]
+        path = folder / f"{number:04d}.{name.rpartition('.')[2]}"
+        path.write_bytes(BINARY[random.integers(len(BINARY))](whole[name], random))
+        return path
+
+    good = tmp_path / "plain.mp4"
+    good.write_bytes(whole["plain.mp4"])
+    count = COUNT // 6
+    outcome = run(pack_clip, make, count, lambda packed: len(packed) > 100, whole=good, size=32)
+    files = sorted([*outcome.read, *outcome.quarantine])
+    outcome.check(files, tmp_path / "quarantine.json")
+    assert len(files) == count and outcome.read and outcome.quarantine
