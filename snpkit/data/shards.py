@@ -10,13 +10,14 @@ the table of contents, which allows an exact position. `snpkit shard` writes the
 """
 
 import json
+import os
 import re
 import tarfile
 import tempfile
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,14 +104,17 @@ class Member:
             VideoError: as `read`; one that is raised meanwhile names the shard.
         """
         content = self.read()
-        with tempfile.TemporaryDirectory(prefix="snpkit-clip-") as folder:
-            path = Path(folder) / self.name
-            path.write_bytes(content)
-            try:
-                yield path
-            except VideoError as error:
-                shown = str(error).replace(str(path), f"{self.name} in {self.tar}")
-                raise VideoError(shown) from None
+        descriptor, path = tempfile.mkstemp(suffix=f"-{self.name}", prefix="snpkit-")
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(content)
+            yield Path(path)
+        except VideoError as error:
+            shown = str(error).replace(path, f"{self.name} in {self.tar}")
+            raise VideoError(shown) from None
+        finally:
+            with suppress(OSError):  # Windows keeps a file that a decoder still holds open
+                os.unlink(path)
 
 
 class ShardRows(IndexedRows):

@@ -26,9 +26,13 @@ CAPTIONS = ["a dog runs", "a red kite falls", "two men cook a fish", "ein Käfer
 SEED = int(os.environ.get("SNPKIT_FUZZ_SEED", 21))
 
 
-def known_fault(reason):
-    """A fault that the fuzz has found; when it is mended, this mark must go."""
-    return pytest.mark.xfail(reason=reason, raises=AssertionError, strict=True)
+def known_fault(reason, rare=False):
+    """A fault that the fuzz has found; when it is mended, this mark must go.
+
+    A rare one is met in the full form only, and not with every seed.
+    """
+    options = {"raises": AssertionError, "strict": not rare}
+    return pytest.mark.xfail(FULL or not rare, reason=reason, **options)
 
 
 def damaged_folder(source, target, number, skip=()):
@@ -74,7 +78,7 @@ def test_damaged_annotations(tmp_path):
     "kind",
     [
         "manifest",
-        "table",
+        pytest.param("table", marks=known_fault("it shows a whole value", rare=True)),
         pytest.param("recipe", marks=known_fault("its errors name no file and show whole values")),
     ],
 )
