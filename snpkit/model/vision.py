@@ -15,6 +15,7 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm  # of all dimensions, and the synchronised one
 from torch.utils.checkpoint import checkpoint
 from transformers import PretrainedConfig
 
@@ -153,7 +154,7 @@ class CheckpointedResNet(FrameEncoder):
 def _kept_statistics(module: nn.Module) -> Iterator[None]:
     # With momentum 0 a batch-norm still normalises by its batch, and keeps the running mean and
     # variance as they are.
-    norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
+    norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     try:
         for norm in norms:

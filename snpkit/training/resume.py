@@ -22,12 +22,13 @@ from snpkit.training.checkpoint import (
 )
 from snpkit.training.optimisation import load_optimizer_tensors, optimizer_tensors
 from snpkit.training.randomness import random_state, set_random_state
-from snpkit.training.schema import Recipe, recipe_to_dict
+from snpkit.training.schema import Recipe, recipe_from_dict, recipe_to_dict
 
 if TYPE_CHECKING:
     from snpkit.training.loop import Run
 
 # What may differ between a run and its continuation without changing any weight.
+_RECIPE = "recipe.json"
 _FREE = {"name", "choices", "evaluation", "optimisation.time_limit", "data.workers", "data.cache",
          "optimisation.nonfinite_limit"}
 
@@ -174,7 +175,12 @@ def versions() -> dict[str, str]:
 def _same_recipe(checkpoint: Checkpoint, recipe: Recipe) -> None:
     from snpkit.files import read_json
 
-    saved = _leaves(read_json(checkpoint.folder / "recipe.json"))
+    path = checkpoint.folder / _RECIPE
+    try:
+        # A field that is newer than the run had, in effect, its default value.
+        saved = _leaves(recipe_to_dict(recipe_from_dict(read_json(path))))
+    except UserError as error:
+        raise CheckpointError(f"{path} cannot be used: {error}") from error
     wanted = _leaves(recipe_to_dict(recipe))
     for name in sorted(saved.keys() | wanted.keys()):
         free = name in _FREE or name.partition(".")[0] in _FREE
@@ -185,9 +191,7 @@ def _same_recipe(checkpoint: Checkpoint, recipe: Recipe) -> None:
             )
 
 
-def _leaves(recipe: Any) -> dict[str, Any]:
-    if not isinstance(recipe, dict):
-        raise CheckpointError("The checkpoint's recipe.json is damaged.")
+def _leaves(recipe: dict[str, Any]) -> dict[str, Any]:
     flat = {}
     for name, value in recipe.items():
         if isinstance(value, dict):

@@ -1,5 +1,6 @@
 """Stopped, killed or finished: a run that is resumed ends bit for bit like one never stopped."""
 
+import json
 import multiprocessing
 import os
 import random
@@ -70,6 +71,19 @@ def test_another_recipe_does_not_continue_a_run(tmp_path):
         train(tmp_path, recipe=other, resume=True)
     # How often a run reports changes no weight.
     train(tmp_path, recipe=toy_recipe(evaluation__log_every=1), resume=True)
+
+
+def test_a_run_from_before_a_field_was_added_goes_on_with_its_default(tmp_path):
+    train(tmp_path)
+    for folder in (tmp_path / "last", tmp_path / "last.previous"):
+        recipe = json.loads((folder / "recipe.json").read_text())
+        del recipe["optimisation"]["gradient_cache"], recipe["task"]
+        (folder / "recipe.json").write_text(json.dumps(recipe))
+        sums = json.loads((folder / "checksums.json").read_text())
+        del sums["recipe.json"]
+        (folder / "checksums.json").write_text(json.dumps(sums))
+    _, result = train(tmp_path, resume=True)
+    assert result.step == 12
 
 
 def test_another_model_does_not_continue_a_run(tmp_path):
