@@ -226,6 +226,9 @@ def load_model(folder: Path, **options: Any) -> "SNPMatchingModel":
     Raises:
         CheckpointError: config and weights do not fit each other; the message lists the names.
     """
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
     from snpkit.files import read_json
     from snpkit.model.downstream import DOWNSTREAM
     from snpkit.model.pretraining import SNPForPreTraining
@@ -255,8 +258,9 @@ def load_model(folder: Path, **options: Any) -> "SNPMatchingModel":
             )
     except UserError as error:
         raise CheckpointError(f"{folder / 'config.json'} cannot be used: {error}") from error
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, ValueError, TypeError, RuntimeError, LookupError, AttributeError,
+            SafetensorError, StrictDataclassError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
         raise CheckpointError(f"The checkpoint {folder} cannot be loaded: {reason}") from error
     misfits = {name: list(info[f"{name}_keys"]) for name in ("missing", "unexpected", "mismatched")}
     if any(misfits.values()):

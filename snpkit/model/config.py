@@ -1,5 +1,6 @@
 """SNPConfig: every choice of an SNP-S3 model in one JSON-able object."""
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -154,7 +155,8 @@ class SNPConfig(PretrainedConfig):
 
     def _require(self, field: str, holds: bool, advice: str) -> None:
         if not holds:
-            raise UserError(f"SNPConfig.{field} is {getattr(self, field)!r}; {advice}.")
+            shown = reprlib.repr(getattr(self, field))  # a damaged file may hold a very long value
+            raise UserError(f"SNPConfig.{field} is {shown}; {advice}.")
 
     @property
     def initial_logit_scale(self) -> float | None:

@@ -122,7 +122,8 @@ def build_index(path: str | Path) -> VideoIndex:
             if unusable or not any(_has_format(container, name) for name in _STAMPED):
                 return _counted_index(path)
             return _stamped_index(path, container, packets)
-    except (av.FFmpegError, OSError):
+    except (av.FFmpegError, OSError, IndexError, ZeroDivisionError):
+        # The last two: a stream that vanishes in the middle, a rate of no denominator.
         raise damaged(path) from None
 
 

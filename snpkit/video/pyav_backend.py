@@ -39,7 +39,7 @@ def decode(index: VideoIndex, wanted: np.ndarray, width: int, height: int) -> np
                 missing = _decode_run(index, None, missing, place, frames)
             if missing:
                 raise damaged(index.path)
-    except (av.FFmpegError, OSError):
+    except (av.FFmpegError, OSError, IndexError):  # the last: a stream that vanishes in the middle
         raise damaged(index.path) from None
     return frames
 

@@ -147,6 +147,8 @@ def read_indexed(
     count = file.info.frames
     if len(indices) == 0 or indices.min() < 0 or indices.max() >= count:
         raise VideoError(f"{file.path} has frames 0 to {count - 1}; ask for one or more of these.")
+    if min(file.info.width, file.info.height) < 1:
+        raise VideoError(f"{file.path} says that its picture has no size; encode it again.")
     width, height = scaled_size(file.info.width, file.info.height, size, fit)
     wanted, position = np.unique(indices, return_inverse=True)
     pictures = _decode(file, wanted, width, height, backend)

@@ -137,7 +137,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "sealed",
-    [True, pytest.param(False, marks=known_fault("SafetensorError and others pass through load"))],
+    [True, False],
 )
 def test_damaged_checkpoints(checkpoint, tmp_path, sealed):
     """With checksums all damage is found; without them the parsers have to stand it."""
