@@ -39,6 +39,7 @@ batch is left out), an unreadable video gives its place to another one, all skip
 a process that fails ends the others with it.
 """
 
+import gc
 import os
 
 import torch
@@ -92,8 +93,13 @@ def init_if_needed(device: torch.device) -> bool:
 
 
 def shutdown() -> None:
-    """Leave the process group, if there is one."""
+    """Leave the process group, if there is one.
+
+    Call it when no model wrapped by `parallelise` is in use any more: what holds on to the group
+    must go first. Left to the end it can wait for the group's threads while they wait for it.
+    """
     if dist.is_initialized():
+        gc.collect()
         dist.destroy_process_group()
 
 

@@ -35,8 +35,14 @@ def join(rank, world, port):
 def launch(task, world, *arguments):
     # Forked processes need not import torch again: seconds less for each.
     method = "fork" if hasattr(os, "fork") else "spawn"
-    processes.start_processes(task, args=(world, free_port(), *arguments), nprocs=world,
+    processes.start_processes(run_task, args=(task, world, free_port(), *arguments), nprocs=world,
                               start_method=method)
+
+
+def run_task(rank, task, *arguments):
+    """The task, and then the end of its process group, after all that held on to it is gone."""
+    task(rank, *arguments)
+    distributed.shutdown()
 
 
 def contrastive_loss(text, video):
@@ -70,10 +76,6 @@ def exact_task(rank, world, port, sizes, file):
     loss = loss_of(model, *rows_of(sizes)[rank])
     loss.backward()
     torch.save([loss.detach(), *(p.grad for p in model.parameters())], f"{file}{rank}")
-    # What holds on to the process group goes first: if it went last, it would wait for the group's
-    # threads while they wait for it (seen once in many runs).
-    del loss, model
-    distributed.shutdown()
 
 
 @pytest.mark.parametrize("sizes", [(4, 4), (5, 2), (3, 1, 4)])
@@ -103,7 +105,6 @@ def helpers_task(rank, world, port, file):
     assert distributed.is_main() == (rank == 0)
     torch.save(found, f"{file}{rank}")
     distributed.barrier()
-    distributed.shutdown()
 
 
 def test_helpers_agree_in_all_processes(tmp_path):
@@ -131,7 +132,6 @@ def train_task(rank, world, port, folder, resume, stop):
     assert result.stopped == ("interrupted" if stop else "finished")
     assert result.step == (6 if stop else steps)  # they agree where losses are read
     torch.save(model.state_dict(), f"{folder}/rank{rank}")
-    distributed.shutdown()
 
 
 def test_training_in_two_processes_agrees_stops_together_and_resumes_exactly(tmp_path):

@@ -52,7 +52,6 @@ def exact_task(rank, world, port, file):
             output = parallel(cut(make_batch(name, dtype), UNEVEN[world])[rank])
             output.loss.backward()
             torch.save(results(model, output.losses), f"{file}-{name}-{dtype}-{rank}")
-    distributed.shutdown()
 
 
 @pytest.mark.timeout(240)
@@ -84,7 +83,6 @@ def cached_task(rank, world, port, folder):
         assert not torch.stack(bad).any()
         named = {n.removeprefix("losses/"): v for n, v in losses.items() if n != "loss"}
         torch.save(results(model, named), f"{folder}/{name}-{rank}")
-    distributed.shutdown()
 
 
 @pytest.mark.timeout(240)
@@ -114,7 +112,6 @@ def draws_task(rank, world, port, file):
     if rank == 0:
         model.eval()(batch)
     torch.save([torch.stack(losses), *(p.grad for p in model.parameters())], f"{file}{rank}")
-    distributed.shutdown()
 
 
 @pytest.mark.timeout(240)
@@ -167,7 +164,6 @@ def files_task(rank, world, port, folder, limit):
     assert (result.step, result.skipped) == (11, 0)  # beyond the end of the second epoch
     reasons = dataset.report().reasons
     torch.save([len(reasons)], f"{folder}/rank{rank}")
-    distributed.shutdown()
 
 
 @pytest.mark.timeout(240)
