@@ -19,7 +19,7 @@ from snpkit.errors import UserError
 
 RECALLS = (1, 5, 10)
 Truth = Tensor | np.ndarray | Sequence[int] | Sequence[Sequence[int]] | None
-_ROWS = 1024  # queries ranked at a time: the comparison masks stay small beside the scores
+_ROWS = 256  # queries ranked at a time: the comparison masks stay small beside the scores
 
 
 def rank_of_truth(scores: Tensor | np.ndarray, truth: Truth = None) -> Tensor:
