@@ -89,9 +89,10 @@ clips only. Load it with `snpkit.load("{name}")`.
 
 ## What it is for
 
-Learning how SNP-S3 works, trying the tools on a laptop, and tests. It knows the nouns, colours,
-motions and scenes of the generated corpus and nothing else: on real videos its answers mean little,
-and it must not be used to decide anything about people.
+Learning how SNP-S3 works, trying the tools on a laptop, and tests. It has seen the nouns,
+colours, motions and scenes of the generated corpus and nothing else; how well it tells each of them
+apart is under "Which words matter" in the repository's README. On real
+videos its answers mean little, and it must not be used to decide anything about people.
 
 ## How well it finds
 
