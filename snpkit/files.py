@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -92,3 +93,21 @@ def inside(root: str | Path, relative: str) -> Path:
     if not path.is_relative_to(base):
         raise AnnotationError(f"The path {relative!r} leads out of {root} by a link.")
     return path
+
+
+def cache_folder() -> Path:
+    """Where snpkit keeps what it can make again: $SNPKIT_CACHE, else as the platform has it.
+
+    Linux: $XDG_CACHE_HOME/snpkit, else ~/.cache/snpkit; macOS: ~/Library/Caches/snpkit; Windows:
+    %LOCALAPPDATA%\\snpkit\\Cache.
+    """
+    if named := os.environ.get("SNPKIT_CACHE"):
+        return Path(named)
+    home = Path("~").expanduser()
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "snpkit"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData/Local") / "snpkit" / "Cache"
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "")
+    # The XDG rules: a relative path there is to be ignored.
+    return (base if base.is_absolute() else home / ".cache") / "snpkit"

@@ -71,13 +71,13 @@ class Pipeline:
             refresh: look at the folder again, even if its index is in memory; files that are on
                 disk as they were are not encoded again.
             cache: where the index is kept on disk; True = in snpkit's cache folder (see
-                `snpkit.evaluation.index_keys.cache_folder`), False = nowhere.
+                `snpkit.files.cache_folder`), False = nowhere.
             progress: show a bar on a terminal.
         Raises:
             UserError: no such folder, or no video in it; VideoError: none can be read.
         """
-        from snpkit.evaluation.index_keys import cache_folder
         from snpkit.evaluation.search import encode_folder
+        from snpkit.files import cache_folder
 
         root, where = Path(folder).resolve(), None
         if cache is not False and cache is not None:
@@ -150,7 +150,7 @@ class Pipeline:
         from snpkit.evaluation.answering import answer
 
         self._must_be_able("answer", "answer_head", "answer; make one with `snpkit finetune qa`")
-        return answer(self.model, self.tokenizer, question, self._frames(video))
+        return answer(self.model, self.tokenizer, question, self.frames_of(video))
 
     def choose(
         self, options: Sequence[str], video: "str | Path | torch.Tensor"
@@ -168,14 +168,28 @@ class Pipeline:
         from snpkit.evaluation.answering import choose
 
         self._must_be_able("choose", "similarity", "match videos")
-        return choose(self.model, self.tokenizer, options, self._frames(video))
+        return choose(self.model, self.tokenizer, options, self.frames_of(video))
 
-    def _frames(self, video: "str | Path | torch.Tensor") -> Any:
-        """(frames, pixel mask or None) of a file or of frames."""
-        if not isinstance(video, str | Path):
-            return video, None
-        seen = self.read(video)
-        return seen if isinstance(seen, tuple) else (seen, None)
+    def frames_of(
+        self, video: "str | Path | torch.Tensor"
+    ) -> "tuple[torch.Tensor, torch.Tensor | None]":
+        """Frames and mask of the real pixels (None = all are) of a file, or of frames as they are.
+
+        Raises:
+            UserError: frames of another form; VideoError: the file cannot be read.
+        """
+        import torch
+
+        if not isinstance(video, torch.Tensor):
+            seen = self.read(video)
+            return seen if isinstance(seen, tuple) else (seen, None)
+        formed = video.ndim == 5 and video.dtype == torch.uint8 and video.shape[2] == 3
+        if not formed or not video.numel():
+            raise UserError(
+                "Frames must be uint8 [clips, frames, 3, height, width], not "
+                f"{str(video.dtype).removeprefix('torch.')} {list(video.shape)}."
+            )
+        return video, None
 
     def _must_be_able(self, verb: str, head: str, what: str) -> None:
         if hasattr(self.model, head) or (

@@ -1,5 +1,6 @@
 """What every test shares: a quiet, repeatable CPU, hypothesis settings, and the browser rule."""
 
+import atexit
 import os
 import shutil
 import signal
@@ -18,7 +19,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Indices of folders that tests search go into a folder of this run, not into the user's cache.
-os.environ.setdefault("SNPKIT_CACHE", tempfile.mkdtemp(prefix="snpkit-cache-"))
+if "SNPKIT_CACHE" not in os.environ:  # workers take the folder of the process that started them
+    os.environ["SNPKIT_CACHE"] = tempfile.mkdtemp(prefix="snpkit-cache-")
+    atexit.register(shutil.rmtree, os.environ["SNPKIT_CACHE"], ignore_errors=True)
 
 # Denormals slow a CPU down many times over, and more threads than cores do so too when tests run
 # side by side. One thread also makes sums come out the same on every machine.

@@ -9,8 +9,6 @@ import tyro
 from snpkit.errors import UserError
 
 if TYPE_CHECKING:
-    from snpkit.data.dataset import VideoTextDataset
-    from snpkit.data.samples import Manifest
     from snpkit.evaluation.grounding import Grounding
     from snpkit.pipeline import Pipeline
 
@@ -56,6 +54,8 @@ def evaluate(
     from snpkit.commands.data_option import read_source
     from snpkit.commands.finetune import task_table
     from snpkit.data.dataset import VideoTextDataset
+    from snpkit.evaluation.answering import commonest_by_type
+    from snpkit.training.finetuning import evaluate_task
 
     pipeline = snpkit.load(checkpoint, device=device)
     config = pipeline.model.config
@@ -65,9 +65,13 @@ def evaluate(
     longest = _longest(pipeline, max_tokens)
     sampling = (config.clips, config.frames, config.image_size)
     dataset = VideoTextDataset(manifest, *sampling, training=False, fit=config.image_fit)
-    options = {"top_k": top_k, "matching_weight": matching_weight}
-    options |= {"with_dual_softmax": dual_softmax}
-    metrics = _measure(task, pipeline, dataset, source.manifest, longest, options)
+    options: dict[str, Any] = {"max_tokens": longest}
+    if task == "retrieval":
+        options |= {"top_k": top_k, "matching_weight": matching_weight}
+        options |= {"with_dual_softmax": dual_softmax}
+    elif task == "qa" and "train" in source.manifest.splits:
+        options["commonest"] = commonest_by_type(source.manifest.split("train").rows)
+    metrics = evaluate_task(task, pipeline.model, pipeline.tokenizer, dataset, **options)
     unreadable = dataset.report()
     grounding = None
     if explanations:
@@ -97,26 +101,6 @@ def _task(pipeline: "Pipeline", asked: Task | None) -> Task:
             f"at {task}; make such a model with `snpkit finetune {task}`."
         )
     return task
-
-
-def _measure(
-    task: Task,
-    pipeline: "Pipeline",
-    dataset: "VideoTextDataset",
-    whole: "Manifest",
-    max_tokens: int,
-    options: dict[str, Any],
-) -> dict[str, Any]:
-    from snpkit.evaluation.answering import evaluate_answering, evaluate_choices
-    from snpkit.evaluation.retrieval import evaluate_retrieval
-
-    parts = (pipeline.model, pipeline.tokenizer, dataset)
-    if task == "retrieval":
-        return evaluate_retrieval(*parts, max_tokens=max_tokens, **options)
-    if task == "multichoice":
-        return evaluate_choices(*parts, max_tokens=max_tokens)
-    training = whole.split("train").rows if "train" in whole.splits else ()
-    return evaluate_answering(*parts, training, max_tokens=max_tokens)
 
 
 def _longest(pipeline: "Pipeline", asked: int | None) -> int:

@@ -48,11 +48,10 @@ def finetune(
         progress: Show progress bars.
     """
     from snpkit.commands.data_option import read_source
-    from snpkit.commands.pretrain import chosen_recipe
+    from snpkit.commands.pretrain import chosen_recipe, run_training
     from snpkit.training import distributed
     from snpkit.training.device import choose_device
     from snpkit.training.finetuning import prepare_task
-    from snpkit.training.loop import pretrain as train_model
 
     chosen = chosen_recipe(recipe or f"laptop_{task}", changes, seed)
     if chosen.task.name != task:
@@ -74,24 +73,11 @@ def finetune(
         progress=progress,
         **splits,
     )
-    result = train_model(
-        setup.model,
-        setup.batches,
-        chosen,
-        output=output or Path("runs") / chosen.name,
-        evaluate=setup.evaluation,
-        resume=resume,
-        overwrite=overwrite,
-        tokenizer=setup.tokenizer,
-        table=setup.table,
-        device=device,
-        progress=progress,
+    result = run_training(
+        setup, chosen, output, resume=resume, overwrite=overwrite, device=device, progress=progress
     )
-    if distributed.is_main():
-        print(f"{result.stopped} at step {result.step}; {setup.batches.dataset.report()}; "
-              f"checkpoints in {result.output}")
-        if tested is not None and result.stopped != "interrupted":
-            _measure(setup, source.manifest.split(tested), result.output, start)
+    if distributed.is_main() and tested is not None and result.stopped != "interrupted":
+        _measure(setup, source.manifest.split(tested), result.output, start)
     distributed.shutdown()
     return 130 if result.stopped == "interrupted" else 0
 
@@ -99,15 +85,11 @@ def finetune(
 def _measure(setup: Any, rows: Any, output: Path, start: str) -> None:
     """Measure on the test split; print it and write metrics.json."""
     from snpkit.files import write_json
-    from snpkit.training.finetuning import evaluate_task
     from snpkit.training.setup import make_dataset
 
-    recipe, training = setup.recipe, setup.batches.dataset.manifest.rows
+    recipe = setup.recipe
     dataset = make_dataset(recipe, rows, training=False, progress=False)
-    metrics = evaluate_task(
-        recipe.task.name, setup.model, setup.tokenizer, dataset, training,
-        max_tokens=recipe.data.max_tokens,
-    )  # fmt: skip
+    metrics = setup.measure(setup.model, dataset)
     facts = {"Start": start, "Seed": recipe.seed, "Steps": recipe.optimisation.total_steps}
     unreadable = dataset.report().reasons
     write_json(output / "metrics.json", metrics | {"facts": facts, "unreadable": unreadable})

@@ -9,7 +9,10 @@ import tyro
 from snpkit.errors import UserError
 
 if TYPE_CHECKING:
+    from snpkit.training.finetuning import TaskSetup
+    from snpkit.training.loop import TrainingResult
     from snpkit.training.schema import Recipe
+    from snpkit.training.setup import Setup
 
 
 def pretrain(
@@ -50,7 +53,6 @@ def pretrain(
     from snpkit.commands.data_option import read_source
     from snpkit.training import distributed
     from snpkit.training.device import choose_device
-    from snpkit.training.loop import pretrain as train_model
     from snpkit.training.setup import prepare
 
     chosen = chosen_recipe(recipe, changes, seed)
@@ -68,24 +70,42 @@ def pretrain(
         "held_out": source.split_name(held_out, "--held-out", optional=True),
     }
     setup = prepare(chosen, source.manifest, **splits, text=text, progress=progress)
+    result = run_training(
+        setup, chosen, output, resume=resume, overwrite=overwrite, device=device, progress=progress
+    )
+    distributed.shutdown()
+    return 130 if result.stopped == "interrupted" else 0
+
+
+def run_training(
+    setup: "Setup | TaskSetup",
+    recipe: "Recipe",
+    output: Path | None,
+    *,
+    device: str,
+    progress: bool,
+    **choices: bool,
+) -> "TrainingResult":
+    """Train what was set up and say how it ended; the folder is runs/RECIPE by default."""
+    from snpkit.training import distributed
+    from snpkit.training.loop import pretrain as train_model
+
     result = train_model(
         setup.model,
         setup.batches,
-        chosen,
-        output=output or Path("runs") / chosen.name,
+        recipe,
+        output=output or Path("runs") / recipe.name,
         evaluate=setup.evaluation,
-        resume=resume,
-        overwrite=overwrite,
         tokenizer=setup.tokenizer,
         table=setup.table,
         device=device,
         progress=progress,
+        **choices,
     )
     if distributed.is_main():
         print(f"{result.stopped} at step {result.step}; {setup.batches.dataset.report()}; "
               f"checkpoints in {result.output}")
-    distributed.shutdown()
-    return 130 if result.stopped == "interrupted" else 0
+    return result
 
 
 def chosen_recipe(name: str, changes: Sequence[str], seed: int | None) -> "Recipe":

@@ -164,10 +164,12 @@ def _facts(
     import torch
 
     from snpkit.training.device import autocast_dtype
+    from snpkit.training.planning_memory import peak_memory
 
     parameters = sum(parameter.numel() for parameter in setup.model.parameters())
     device = next(setup.model.parameters()).device
     dtype = autocast_dtype(setup.recipe.optimisation.precision, device) or torch.float32
+    peak = peak_memory(torch.device("cpu"))  # of the program, wherever it trains
     return {
         "Command": f"snpkit {' '.join(sys.argv[1:])}",
         "Seed": setup.recipe.seed,
@@ -176,22 +178,12 @@ def _facts(
         "Parameters": parameters,
         "Training clips": len(setup.batches.dataset),
         **{f"{name} (s)": round(seconds, 1) for name, seconds in phases.items()},
-        "Peak memory (GB)": _peak_memory(),
+        "Peak memory (GB)": None if peak is None else round(peak / 1e9, 2),
         "Device": str(device),
         "Number format": str(dtype).removeprefix("torch."),
         "Machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
         f"{platform.system()}, Python {platform.python_version()}, torch {torch.__version__}",
     }
-
-
-def _peak_memory() -> float | None:
-    """The most memory that this process held, in GB (10^9 bytes); None where nobody counts it."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024  # macOS gives bytes, Linux kilobytes
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 2)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Videos with their captions as a torch data set."""
 
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -136,12 +138,16 @@ class VideoTextDataset(Dataset):
         if self.fit == "long" and generator is not None:
             side = max(round(side * generator.uniform(self.min_scale, 1)), 1)
         options = {"size": side, "start": row.start, "end": row.end, "generator": generator}
-        path = self.manifest.path_of(row)
-        pictures = read_clips(path, self.clips, self.frames, fit=self.fit, **options)
+        with self._file(row, index) as path:
+            pictures = read_clips(path, self.clips, self.frames, fit=self.fit, **options)
         if self.fit == "crop":
             return {"frames": pictures}
         padded, mask = pad_square(pictures, self.size)
         return {"frames": padded, "pixel_mask": mask}
+
+    def _file(self, row: VideoText, index: int) -> AbstractContextManager[Path]:
+        """The file of a row, for as long as it is read."""
+        return nullcontext(self.manifest.path_of(row))
 
     def note(self, failed: dict[str, str]) -> None:
         """Add unreadable clips {name: reason} to the report, such as those that a worker met.

@@ -1,17 +1,13 @@
 """The clips of shards as a torch data set, and a way in for those who use WebDataset itself."""
 
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
-from snpkit.data.cache import clip_name
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.shards import CLIP_SUFFIXES, ShardRows
-from snpkit.errors import UserError, VideoError
-from snpkit.video.padding import pad_square
-from snpkit.video.reader import read_clips
+from snpkit.errors import UserError
 
 
 class ShardDataset(VideoTextDataset):
@@ -43,21 +39,8 @@ class ShardDataset(VideoTextDataset):
             raise UserError("Shards are decoded on demand; set data.cache=false.")
         super().__init__(manifest, clips, frames, size, training, seed, **options)
 
-    def _read(self, row: VideoText, epoch: int, index: int) -> dict[str, Tensor]:
-        known = self._report.reasons.get(clip_name(row))
-        if known:
-            raise VideoError(known)
-        generator = np.random.default_rng([self.seed, epoch, index]) if self.training else None
-        side = self.size
-        if self.fit == "long" and generator is not None:
-            side = max(round(side * generator.uniform(self.min_scale, 1)), 1)
-        options = {"size": side, "start": row.start, "end": row.end, "generator": generator}
-        with self.manifest.rows.member(index).as_file() as path:
-            pictures = read_clips(path, self.clips, self.frames, fit=self.fit, **options)
-        if self.fit == "crop":
-            return {"frames": pictures}
-        padded, mask = pad_square(pictures, self.size)
-        return {"frames": padded, "pixel_mask": mask}
+    def _file(self, row: VideoText, index: int) -> AbstractContextManager[Path]:
+        return self.manifest.rows.member(index).as_file()
 
 
 def webdataset_stream(manifest: Manifest, **options: Any) -> Any:

@@ -12,6 +12,7 @@ from snpkit.data.annotations.labels import AnswerLabels
 from snpkit.data.annotations.layouts import ALIASES, Layout, Part, layouts_in
 from snpkit.data.samples import Manifest
 from snpkit.errors import AnnotationError, UserError
+from snpkit.files import cache_folder
 
 FILES = {"qa": "questions.jsonl", "multichoice": "choices.jsonl"}  # else manifest.jsonl
 _LARGE = 64 << 20  # bytes of a manifest that is not held in memory: about 300,000 rows
@@ -142,6 +143,5 @@ def index_path(layout: Layout) -> Path:
     """Where the index file of a data set lies: in its folder, else in the user's cache."""
     if os.access(layout.root, os.W_OK):
         return layout.root / f".snpkit-{layout.name}.sqlite"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "snpkit"
     key = hashlib.sha256(str(layout.root.resolve()).encode()).hexdigest()[:16]
-    return cache / f"{key}-{layout.name}.sqlite"
+    return cache_folder() / f"{key}-{layout.name}.sqlite"

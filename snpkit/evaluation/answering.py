@@ -1,7 +1,7 @@
 """Question answering and multiple choice, measured beside what takes no model at all."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,13 +11,18 @@ from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import VideoText
 from snpkit.data.task_rows import answer_of, check_rows, encode_options, label_of, type_of
 from snpkit.errors import UserError
-from snpkit.evaluation.encoding import EncodedVideos, encode_distinct, evaluating, to_model
+from snpkit.evaluation.encoding import (
+    EncodedVideos,
+    encode_distinct,
+    encode_one,
+    evaluating,
+    to_model,
+)
 from snpkit.language.tokenizer import encode_captions
 
 if TYPE_CHECKING:
     from snpkit.model.downstream import SNPForQuestionAnswering
     from snpkit.model.matching import SNPMatchingModel
-    from snpkit.model.video import VideoFeatures
 
 _CHUNK = 128  # questions of one cross-modal pass
 
@@ -85,7 +90,7 @@ def evaluate_answering(
     model: "SNPForQuestionAnswering",
     tokenizer: Any,
     dataset: VideoTextDataset,
-    training: Sequence[VideoText] = (),
+    commonest: Mapping[str, str] | None = None,
     *,
     max_tokens: int = 30,
 ) -> dict[str, Any]:
@@ -95,11 +100,11 @@ def evaluate_answering(
     out and counted in "left_out".
 
     Args:
-        training: rows whose commonest answers are the baselines; none = no baselines.
+        commonest: of the training rows (`commonest_by_type`), as baselines; None = no baselines.
 
     Returns:
         {"accuracy", "by_type": {type: accuracy}, "questions", "left_out", "outside": questions
-        whose answer is not in the label set}; with training rows also "commonest" (always the
+        whose answer is not in the label set}; with baselines also "commonest" (always the
         commonest answer) and "commonest_by_type" (of the question's type).
     """
     check_rows("qa", dataset.manifest.rows)
@@ -119,10 +124,9 @@ def evaluate_answering(
         "left_out": len(dataset) - len(rows),
         "outside": sum(answer not in known for answer in true),
     }
-    best = commonest_by_type(training)
-    if best:
-        guesses = [best.get(type_of(row), best[""]) for row in rows]
-        found["commonest"] = accuracy([best[""]] * len(rows), true)
+    if commonest:
+        guesses = [commonest.get(type_of(row), commonest[""]) for row in rows]
+        found["commonest"] = accuracy([commonest[""]] * len(rows), true)
         found["commonest_by_type"] = accuracy(guesses, true)
     return found
 
@@ -192,7 +196,7 @@ def answer(
     """Every answer with its probability, the likeliest first; see `Pipeline.answer`."""
     batch = encode_captions(tokenizer, [question], max_tokens)
     with evaluating(model):
-        video = _encode(model, frames)
+        video = encode_one(model, *frames)
         ids, mask = to_model(model, batch.input_ids), to_model(model, batch.attention_mask)
         logits = model.answer_logits(ids, mask, video.clip_tokens)[0]
     return _ranked(model.answers, logits)
@@ -211,18 +215,12 @@ def choose(
         raise UserError(f"{len(options)} option leaves nothing to choose; give two or more.")
     batch = encode_captions(tokenizer, options, max_tokens)
     with evaluating(model):
-        video = _encode(model, frames)
+        video = encode_one(model, *frames)
         ids, mask = to_model(model, batch.input_ids), to_model(model, batch.attention_mask)
         matching, cross_modal = model.option_scores(
             ids[None], mask[None], video.clip_features, video.clip_tokens
         )
     return _ranked(options, (matching + cross_modal)[0])
-
-
-def _encode(model: "SNPMatchingModel", frames: tuple[Tensor, Tensor | None]) -> "VideoFeatures":
-    pixels, mask = frames
-    real = None if mask is None else to_model(model, mask[None])
-    return model.encode_video(to_model(model, pixels[None]), real)
 
 
 def _ranked(names: Sequence[str], logits: Tensor) -> list[tuple[str, float]]:

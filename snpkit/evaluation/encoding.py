@@ -13,6 +13,7 @@ from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest
 from snpkit.errors import UserError
 from snpkit.language.tokenizer import encode_captions
+from snpkit.model.video import VideoFeatures
 
 # Frames, or frames and the mask of their real pixels: see `encode_videos`.
 Frames = Tensor | tuple[Tensor, Tensor]
@@ -130,6 +131,17 @@ def encode_videos(model: nn.Module, batches: Iterable[Frames]) -> EncodedVideos:
     if not features:
         raise UserError("There is no video to encode.")
     return EncodedVideos(torch.cat(features), torch.cat(tokens))
+
+
+def encode_one(model: nn.Module, frames: Tensor, mask: Tensor | None = None) -> VideoFeatures:
+    """Encode one video, grid features included.
+
+    Args:
+        frames: uint8 [clips, frames, 3, height, width].
+        mask: bool [clips, frames, height, width], True = real pixel; None = all are.
+    """
+    real = None if mask is None else to_model(model, mask[None])
+    return model.encode_video(to_model(model, frames[None]), real)
 
 
 def distinct_videos(manifest: Manifest) -> dict[tuple, int]:

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -91,21 +89,3 @@ def readers_key() -> str:
         except metadata.PackageNotFoundError:
             said.append(f"no {name}")
     return ", ".join(said)
-
-
-def cache_folder() -> Path:
-    """Where snpkit keeps what it can make again: $SNPKIT_CACHE, else as the platform has it.
-
-    Linux: $XDG_CACHE_HOME/snpkit, else ~/.cache/snpkit; macOS: ~/Library/Caches/snpkit; Windows:
-    %LOCALAPPDATA%\\snpkit\\Cache.
-    """
-    if named := os.environ.get("SNPKIT_CACHE"):
-        return Path(named)
-    home = Path("~").expanduser()
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "snpkit"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData/Local") / "snpkit" / "Cache"
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "")
-    # The XDG rules: a relative path there is to be ignored.
-    return (base if base.is_absolute() else home / ".cache") / "snpkit"

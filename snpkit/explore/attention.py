@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from transformers.models.bert.modeling_bert import BertLayer
 
-from snpkit.errors import UserError
 from snpkit.evaluation.encoding import encode_videos, evaluating, stack_frames, to_model
 from snpkit.explore.explanation import read_caption
 from snpkit.model.shared import attention_probabilities
@@ -169,14 +168,4 @@ def _attention(
 
 def _clip_tokens(pipeline: "Pipeline", video: "str | Path | Tensor") -> Tensor:
     """Clip tokens [1, clips, hidden] of a file or of frames, on the CPU."""
-    if isinstance(video, Tensor):
-        if video.ndim != 5 or video.dtype != torch.uint8 or video.shape[2] != 3:
-            raise UserError(
-                "Frames must be uint8 [clips, frames, 3, height, width], not "
-                f"{str(video.dtype).removeprefix('torch.')} {list(video.shape)}."
-            )
-        seen: Tensor | tuple[Tensor, Tensor] = video
-    else:
-        seen = pipeline.read(video)
-    frames = seen if isinstance(seen, tuple) else (seen, None)
-    return encode_videos(pipeline.model, [stack_frames([frames])]).clip_tokens
+    return encode_videos(pipeline.model, [stack_frames([pipeline.frames_of(video)])]).clip_tokens

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from snpkit.errors import UserError
-from snpkit.evaluation.encoding import evaluating, to_model
+from snpkit.evaluation.encoding import encode_one, evaluating
 from snpkit.explore.relevance import Method, relevance_maps, upsample
 from snpkit.explore.significance import (
     Kind,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from transformers import BertTokenizer
 
     from snpkit.language.significance import SignificanceTable
-    from snpkit.model.pretraining import SNPForPreTraining
     from snpkit.model.video import VideoFeatures
     from snpkit.pipeline import Pipeline
 
@@ -126,9 +125,9 @@ def explain(
     # Bytes that are no text reach a program as lone surrogates, which no tokenizer takes.
     caption = caption.encode("utf-8", "replace").decode()
     batch, spans, left_out = read_caption(pipeline.tokenizer, caption)
-    frames, mask = _frames(pipeline, video)
+    frames, mask = pipeline.frames_of(video)
     with evaluating(model):
-        seen = _encode(model, frames, mask)
+        seen = encode_one(model, frames, mask)
         swap = exchange_words(model, pipeline.tokenizer, batch, pipeline.table, guesses)
         own, others = word_vectors(model, swap)
         kinds, score, score_name = _kinds(pipeline, batch, swap, (own, others), seen)
@@ -187,20 +186,3 @@ def read_caption(
 def _parts(words: Sequence[str], table: "SignificanceTable | None") -> list[str | None]:
     shares = ({} if table is None else table.parts_of(word) for word in words)
     return [next(iter(share), None) for share in shares]
-
-
-def _encode(model: "SNPForPreTraining", frames: Tensor, mask: Tensor | None) -> "VideoFeatures":
-    pixels = to_model(model, frames[None])
-    return model.encode_video(pixels, None if mask is None else mask[None].to(pixels.device))
-
-
-def _frames(pipeline: "Pipeline", video: "str | Path | Tensor") -> tuple[Tensor, Tensor | None]:
-    if not isinstance(video, Tensor):
-        seen = pipeline.read(video)
-        return seen if isinstance(seen, tuple) else (seen, None)
-    if video.ndim != 5 or video.dtype != torch.uint8 or video.shape[2] != 3 or not video.numel():
-        raise UserError(
-            "Frames must be uint8 [clips, frames, 3, height, width], not "
-            f"{str(video.dtype).removeprefix('torch.')} {list(video.shape)}."
-        )
-    return video, None

@@ -154,20 +154,30 @@ def word_vectors(model: "SNPForPreTraining", swap: "Substitution") -> tuple[Tens
 def matching_scores(
     model: "SNPForPreTraining", swap: "Substitution", video: "VideoFeatures"
 ) -> tuple[Tensor, Tensor, Tensor, str]:
-    """Score of the caption [], of its substitutes [words], with [MASK] [words], and its name.
+    """Score of the caption [], of its substitutes [words], with [MASK] [words], and its name."""
+    scores = scores_with(model, swap.input_ids, swap.attention_mask, video).float().cpu()
+    masked, others = swap.per_word(scores[1:])
+    return scores[0], others, masked, score_name(model)
+
+
+def scores_with(
+    model: "SNPForPreTraining", input_ids: Tensor, attention_mask: Tensor, video: "VideoFeatures"
+) -> Tensor:
+    """Score of captions [rows, tokens] with one video: [rows].
 
     It is the cross-modal score; a twin tower, which has none, gives its text-video score.
     """
     if model.config.architecture == "twin_tower":
-        pooled = model.encode_text(swap.input_ids, swap.attention_mask).pooled
-        scores, what = model.match(pooled, video.clip_features)[:, 0], "text-video matching score"
-    else:
-        clips = video.clip_tokens.expand(len(swap.input_ids), -1, -1)
-        scores = model.cross_match(swap.input_ids, swap.attention_mask, clips)
-        what = "cross-modal matching score"
-    scores = scores.float().cpu()
-    masked, others = swap.per_word(scores[1:])
-    return scores[0], others, masked, what
+        pooled = model.encode_text(input_ids, attention_mask).pooled
+        return model.match(pooled, video.clip_features)[:, 0]
+    clips = video.clip_tokens.expand(len(input_ids), -1, -1)
+    return model.cross_match(input_ids, attention_mask, clips)
+
+
+def score_name(model: "SNPForPreTraining") -> str:
+    """What `scores_with` gives."""
+    twin = model.config.architecture == "twin_tower"
+    return f"{'text-video' if twin else 'cross-modal'} matching score"
 
 
 def spearman(one: Sequence[float], other: Sequence[float]) -> float | None:

@@ -132,19 +132,15 @@ class SNPContrastiveModel(SNPMatchingModel):
         the same in each. In evaluation every process has its own: it may well be the only one.
         """
         batch = self.prepare(batch)
-        size = len(batch["input_ids"])
-        rows = Rows.of(size, joined=self.training)
+        rows = Rows.of(len(batch["input_ids"]), joined=self.training)
         encoded = self.encode(batch)
         joined = {name: rows.join(value) for name, value in encoded.compared.items()}
         means = self.text_losses(batch, encoded)
         matrix, own = None, None
         if self.matches_pairs:
             drawn_by = self.scores_to_draw_by(joined)
-            others = self.other_videos(rows, drawn_by, encoded.visual.device)
-            pairs = Pairs.of(others, rows.own)
-            output = self.pair_pass(batch, rows.join(encoded.visual), pairs)
-            scores = pairs.matrix(self.pair_score(output.pooled), size, rows.total)
-            matrix, own = rows.join(scores), own_pairs(output, size)
+            scores, own = self._score_pairs(batch, encoded.visual, rows, drawn_by)
+            matrix = rows.join(scores)
         means |= self.cross_losses(batch, encoded.visual, own)
         losses, scores = self.matching_losses(joined, matrix)
         counts = self.own_counts(batch)
@@ -168,13 +164,20 @@ class SNPContrastiveModel(SNPMatchingModel):
         Returns:
             Scores [text, video] (-inf = not computed) and the pass of the own pairs.
         """
-        size = len(input_ids)
         batch = {self.pair_ids: input_ids, "attention_mask": attention_mask}
-        others = self.other_videos(Rows((size,)), text_video, input_ids.device)
-        pairs = Pairs.of(others, slice(0, size))
-        output = self.pair_pass(batch, self.network.embed_clips(clip_tokens), pairs)
-        matrix = pairs.matrix(self.pair_score(output.pooled), size, size)
-        return matrix, own_pairs(output, size)
+        visual = self.network.embed_clips(clip_tokens)
+        return self._score_pairs(batch, visual, Rows((len(input_ids),)), text_video)
+
+    def _score_pairs(
+        self, batch: Batch, visual: Tensor, rows: Rows, drawn_by: Tensor | None
+    ) -> tuple[Tensor, CrossModalPass]:
+        """Scores [own text, joined video] (-inf = not computed) and the pass of the own pairs, from
+        the own rows' embedded clips [batch, clips + 1, hidden]."""
+        size = len(visual)
+        pairs = Pairs.of(self.other_videos(rows, drawn_by, visual.device), rows.own)
+        output = self.pair_pass(batch, rows.join(visual), pairs)
+        scores = pairs.matrix(self.pair_score(output.pooled), size, rows.total)
+        return scores, own_pairs(output, size)
 
     def other_videos(
         self, rows: Rows, text_video: Tensor | None, device: torch.device

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.task_rows import Texts, answer_of, answer_text, check_rows
 from snpkit.errors import UserError
-from snpkit.evaluation.answering import evaluate_answering, evaluate_choices
+from snpkit.evaluation.answering import commonest_by_type, evaluate_answering, evaluate_choices
 from snpkit.evaluation.retrieval import evaluate_retrieval
 from snpkit.language.significance import SignificanceTable
 from snpkit.model.config import SNPConfig
@@ -38,11 +38,19 @@ class TaskSetup:
 
     def evaluate(self, model: nn.Module, step: int = 0) -> dict[str, Any]:
         """The task's metrics on the held-out rows."""
-        training = self.batches.dataset.manifest.rows
-        return evaluate_task(
-            self.recipe.task.name, model, self.tokenizer, self.held_out, training,
-            max_tokens=self.recipe.data.max_tokens,
-        )  # fmt: skip
+        return self.measure(model, self.held_out)
+
+    def measure(self, model: nn.Module, dataset: VideoTextDataset) -> dict[str, Any]:
+        """The task's metrics on a data set."""
+        options: dict[str, Any] = {"max_tokens": self.recipe.data.max_tokens}
+        if self.recipe.task.name == "qa":
+            options["commonest"] = self.commonest
+        return evaluate_task(self.recipe.task.name, model, self.tokenizer, dataset, **options)
+
+    @cached_property
+    def commonest(self) -> dict[str, str]:
+        """Of "qa": the commonest training answers, which go through all training rows."""
+        return commonest_by_type(self.batches.dataset.manifest.rows)
 
     @property
     def evaluation(self) -> Evaluate | None:
@@ -55,21 +63,19 @@ def evaluate_task(
     model: nn.Module,
     tokenizer: Any,
     dataset: VideoTextDataset,
-    training: Sequence[VideoText] = (),
-    *,
-    max_tokens: int = 30,
+    **options: Any,
 ) -> dict[str, Any]:
     """The metrics of "retrieval", "qa" or "multichoice" on a data set; accuracies in percent.
 
     Args:
-        training: rows whose commonest answers are the baselines of "qa".
+        options: of `evaluate_retrieval`, `evaluate_answering` or `evaluate_choices`.
     """
     if task == "qa":
-        return evaluate_answering(model, tokenizer, dataset, training, max_tokens=max_tokens)
+        return evaluate_answering(model, tokenizer, dataset, **options)
     if task == "multichoice":
-        return evaluate_choices(model, tokenizer, dataset, max_tokens=max_tokens)
-    options = {"top_k": 20, "matching_weight": 1.0, "max_tokens": max_tokens}
-    return evaluate_retrieval(model, tokenizer, dataset, **options)
+        return evaluate_choices(model, tokenizer, dataset, **options)
+    defaults = {"top_k": 20, "matching_weight": 1.0}
+    return evaluate_retrieval(model, tokenizer, dataset, **defaults | options)
 
 
 def prepare_task(

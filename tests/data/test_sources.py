@@ -61,6 +61,7 @@ def test_a_folder_that_cannot_be_written_has_its_index_in_the_cache(tmp_path, mo
     root = tmp_path / "data"
     root.mkdir()
     webvid(root, SAID)
+    monkeypatch.delenv("SNPKIT_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert [row.caption for row in open_source(root, "pretraining").manifest.rows] == SAID

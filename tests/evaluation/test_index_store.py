@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save_file
 
 from snpkit.evaluation import index_store
 from snpkit.evaluation.index_folder import encode_folder
-from snpkit.evaluation.index_keys import Stamp, cache_folder, model_key
+from snpkit.evaluation.index_keys import Stamp, model_key
 from snpkit.evaluation.index_store import IndexStore, Seen
+from snpkit.files import cache_folder
 from tests.evaluation.folders import COLOURS, Colours, paint
 from tests.evaluation.test_index_folder import same_as_fresh
 

@@ -13,6 +13,7 @@ from PIL import Image
 from snpkit.errors import UserError
 from snpkit.explore.export import explanation_page, overlay, write_explanation
 from tests.explore.explaining import noise, small_pipeline
+from tests.explore.opening import opened
 
 CAPTION = "A red kite falls over the beach"
 
@@ -169,10 +170,6 @@ READ_CONTRAST = """() => {
   }
   return worst;
 }"""
-ARGUMENTS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-sync", "--disable-background-networking", "--disable-component-update",
-]  # fmt: skip
 
 
 @pytest.mark.browser
@@ -181,27 +178,9 @@ ARGUMENTS = [
 def test_in_a_browser_all_is_readable_and_nothing_loads(
     pipeline, nasty, chromium, tmp_path, width, scheme
 ):
-    from playwright.sync_api import sync_playwright
-
-    path, said, asked = tmp_path / "out.html", [], []
+    path = tmp_path / "out.html"
     found = pipeline.explain(f"{nasty[0]} {nasty[5]} a red kite falls", noise())
     write_explanation(path, found, video=nasty[1])
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch_persistent_context(
-            tmp_path / "profile", executable_path=chromium, args=ARGUMENTS, offline=True,
-            viewport={"width": width, "height": 900}, color_scheme=scheme,
-        )  # fmt: skip
-        page = browser.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("dialog", lambda dialog: said.append(dialog.message))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(path.as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        loaded = "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
-        assert page.evaluate(loaded)
+    with opened(path, chromium, tmp_path / "profile", width, scheme) as page:
         worst = page.evaluate(READ_CONTRAST)
-        browser.close()
-    assert not said
-    assert all(url.startswith(("file:", "data:")) for url in asked)
     assert worst["ratio"] >= 4.5, worst

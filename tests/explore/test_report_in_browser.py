@@ -7,11 +7,8 @@ import torch
 from snpkit.evaluation.metrics import chance_metrics
 from snpkit.explore.examples import Answer, Example
 from snpkit.explore.report import write_report
+from tests.explore.opening import opened
 
-ARGUMENTS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-sync", "--disable-background-networking", "--disable-component-update",
-]  # fmt: skip
 pytestmark = pytest.mark.browser
 
 
@@ -38,31 +35,12 @@ def report(tmp_path_factory, table, nasty):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1000, 400])
 def test_nothing_runs_nothing_loads_nothing_overflows(report, chromium, tmp_path, width, scheme):
-    from playwright.sync_api import sync_playwright
-
-    said, asked = [], []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch_persistent_context(
-            tmp_path, executable_path=chromium, args=ARGUMENTS, offline=True,
-            viewport={"width": width, "height": 900}, color_scheme=scheme,
-        )  # fmt: skip
-        page = browser.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("dialog", lambda dialog: said.append(dialog.message))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(report.as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        loaded = "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
-        assert page.evaluate(loaded)
+    with opened(report, chromium, tmp_path, width, scheme) as page:
         smallest = page.evaluate(
             "Math.min(...[...document.querySelectorAll('svg text')].map(t => "
             "{ const m = t.getScreenCTM(); "
             "return parseFloat(getComputedStyle(t).fontSize) * Math.hypot(m.a, m.b); }))"
         )
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        browser.close()
-    assert not said
-    assert all(url.startswith(("file:", "data:")) for url in asked)
     assert smallest >= 9
     assert ground == {"light": "rgb(252, 251, 249)", "dark": "rgb(20, 24, 28)"}[scheme]

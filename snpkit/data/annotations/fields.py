@@ -8,7 +8,7 @@ from typing import Any
 
 from snpkit.data.annotations.labels import AnswerLabels
 from snpkit.data.annotations.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Locator
-from snpkit.data.annotations.records import Record, WrongRow
+from snpkit.data.annotations.records import Record, WrongRow, json_items
 from snpkit.data.samples import VideoText
 from snpkit.errors import AnnotationError
 
@@ -163,3 +163,15 @@ def shorten(value: Any) -> str:
     """A value as a message shows it, 40 characters at most."""
     shown = repr(value)
     return shown if len(shown) <= 40 else shown[:37] + "..."
+
+
+def lookup(context: Context, path: Path, items: str, *, key: str, value: str) -> dict[str, str]:
+    """One text by the name of each record in the list `items` of a JSON file; a wrong record is a
+    problem."""
+    found: dict[str, str] = {}
+    for record in json_items(path, items):
+        try:
+            found[name(record, key)] = text(record, value)
+        except WrongRow as error:
+            context.problem(path, f"{record.unit} {record.number}", error)
+    return found

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from snpkit.data.annotations.fields import Context, caption, name, text
+from snpkit.data.annotations.fields import Context, caption, lookup, name, text
 from snpkit.data.annotations.records import Record, WrongRow, json_items, table
 from snpkit.data.samples import VideoText
 
@@ -34,12 +34,7 @@ def read_listed(context: Context, data: Path, listed: Path) -> Iterator[VideoTex
 
 def read_official(context: Context, data: Path) -> Iterator[VideoText]:
     """All sentences, split as the "split" of each video in the file says (6,513/497/2,990)."""
-    splits: dict[str, str] = {}
-    for record in json_items(data, "videos"):
-        try:
-            splits[name(record, "video_id")] = text(record, "split")
-        except WrongRow as error:
-            context.problem(data, f"{record.unit} {record.number}", error)
+    splits = lookup(context, data, "videos", key="video_id", value="split")
 
     def sentence(record: Record) -> Iterator[VideoText]:
         video = name(record, "video_id")

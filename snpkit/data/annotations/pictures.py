@@ -8,6 +8,7 @@ from snpkit.data.annotations.fields import (
     caption,
     captions,
     identity,
+    lookup,
     name,
     shorten,
     text,
@@ -21,12 +22,7 @@ _FOLDERS = {"train": ("train", "training", "images"), "validation": ("validation
 
 def read_coco(context: Context, path: Path) -> Iterator[VideoText]:
     """`captions_*.json`; the names of the images are held in memory (123,000 in the whole set)."""
-    names: dict[str, str] = {}
-    for record in json_items(path, "images"):
-        try:
-            names[name(record, "id")] = text(record, "file_name")
-        except WrongRow as error:
-            context.problem(path, f"{record.unit} {record.number}", error)
+    names = lookup(context, path, "images", key="id", value="file_name")
 
     def row(record: Record) -> Iterator[VideoText]:
         image = name(record, "image_id")

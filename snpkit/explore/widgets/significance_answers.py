@@ -10,9 +10,15 @@ import torch
 from torch import Tensor
 
 from snpkit.errors import UserError
-from snpkit.evaluation.encoding import evaluating, to_model
+from snpkit.evaluation.encoding import encode_one, evaluating, to_model
 from snpkit.explore.explanation import Explanation, read_caption
-from snpkit.explore.significance import Kind, attention_significance, corpus_significance
+from snpkit.explore.significance import (
+    Kind,
+    attention_significance,
+    corpus_significance,
+    score_name,
+    scores_with,
+)
 from snpkit.language.masking import IGNORE, MaskVocabulary, mask_significant, mask_tokens
 from snpkit.language.significance import SignificanceTable, significance_of
 from snpkit.language.tokenizer import CaptionBatch
@@ -143,15 +149,12 @@ class Answers:
         ids = to_model(model, batch.input_ids.masked_fill(own, self.tokenizer.mask_token_id))
         mask, seen = to_model(model, batch.attention_mask), self.clip(clip).features
         with evaluating(model):
-            if model.config.architecture == "twin_tower":
-                return float(model.match(model.encode_text(ids, mask).pooled, seen.clip_features))
-            return float(model.cross_match(ids, mask, seen.clip_tokens))
+            return float(scores_with(model, ids, mask, seen))
 
     @property
     def score_name(self) -> str:
         """What `score` is called."""
-        twin = self._model().config.architecture == "twin_tower"
-        return "Text-video matching score" if twin else "Cross-modal matching score"
+        return score_name(self._model()).capitalize()
 
     def _read(self, caption: str) -> Reading:
         if not caption.strip():
@@ -169,12 +172,9 @@ class Answers:
 
     def _clip(self, path: str) -> Clip:
         model = self._model()
-        seen = self.pipeline.read(Path(path))
-        frames, mask = seen if isinstance(seen, tuple) else (seen, None)
-        pixels = to_model(model, frames[None])
+        frames, mask = self.pipeline.frames_of(Path(path))
         with evaluating(model):
-            real = None if mask is None else mask[None].to(pixels.device)
-            return Clip(frames, model.encode_video(pixels, real))
+            return Clip(frames, encode_one(model, frames, mask))
 
     def _explanation(self, caption: str, clip: str) -> Explanation:
         self._model()
