@@ -3,6 +3,7 @@
 import pytest
 
 from tests.browser import servers
+from tests.browser.leash import leashed
 from tests.browser.watching import ARGUMENTS, Watch
 
 
@@ -26,7 +27,8 @@ def browser(chromium):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield browser
-        browser.close()
+        with leashed(60):
+            browser.close()
 
 
 @pytest.fixture

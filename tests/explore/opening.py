@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.browser.leash import leashed
+
 ARGUMENTS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-sync", "--disable-background-networking", "--disable-component-update",
@@ -17,7 +19,7 @@ def opened(path: Path, chromium: str, profile: Path, width: int, scheme: str) ->
     from playwright.sync_api import sync_playwright
 
     said, asked = [], []
-    with sync_playwright() as playwright:
+    with sync_playwright() as playwright, leashed():
         browser = playwright.chromium.launch_persistent_context(
             profile, executable_path=chromium, args=ARGUMENTS, offline=True,
             viewport={"width": width, "height": 900}, color_scheme=scheme,
