@@ -160,13 +160,16 @@ class SNPForQuestionAnswering(SNPDownstreamModel):
             batch: a dict (or the same as keywords) of
                 input_ids, attention_mask [batch, tokens]: the questions;
                 pixel_values, pixel_mask: as in retrieval;
+                video_index [batch], optional: the row of pixel_values that each question is about,
+                    where there are several about one video;
                 labels [batch], optional: numbers of the answers, -100 = not in the label set.
         """
         batch = {**(batch or {}), **inputs}
         video = self.encode_video(batch["pixel_values"], batch.get("pixel_mask"))
-        logits = self.answer_logits(
-            batch["input_ids"], batch["attention_mask"], video.clip_tokens
-        )
+        clips = video.clip_tokens
+        if "video_index" in batch:
+            clips = clips.index_select(0, batch["video_index"])  # adds gradients in a fixed order
+        logits = self.answer_logits(batch["input_ids"], batch["attention_mask"], clips)
         return self._classified(logits, batch.get("labels"), "answer")
 
     def answer_logits(

@@ -14,7 +14,7 @@ from transformers.models.bert.modeling_bert import BertEmbeddings
 from snpkit.model.config import SNPConfig
 from snpkit.model.heads import MLMHead
 from snpkit.model.momentum import MomentumEncoders
-from snpkit.model.patches import PatchEncoder
+from snpkit.model.patches import PatchEncoder, SilentNorm
 from snpkit.model.swin import WindowAttention
 
 
@@ -32,6 +32,10 @@ def initialise(module: nn.Module) -> bool:
     elif isinstance(module, PatchEncoder):
         init.zeros_(module.space)
         init.zeros_(module.time)
+    elif isinstance(module, SilentNorm):
+        for tensor in (module.weight, module.bias, module.running_mean, module.num_batches_tracked):
+            init.zeros_(tensor)
+        init.ones_(module.running_var)
     elif isinstance(module, WindowAttention):
         init.trunc_normal_(module.position_bias, std=0.02)
     elif isinstance(module, MomentumEncoders):

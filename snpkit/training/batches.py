@@ -59,6 +59,13 @@ class ShuffledSamples:
         names = {"frames": "pixel_values", "pixel_mask": "pixel_mask"}
         return {new: samples[old] for old, new in names.items() if old in samples}
 
+    def generator(self) -> torch.Generator:
+        """Random numbers of the batch at the present position, and of no other."""
+        position = self.loader.batches
+        parts = [self.recipe.seed, position.epoch, position.position, distributed.rank()]
+        seed = np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]
+        return torch.Generator().manual_seed(int(seed) >> 1)
+
     def state_dict(self) -> dict[str, Any]:
         """The position behind the last batch that was given."""
         return self.loader.state_dict()
@@ -105,7 +112,7 @@ class PreTrainingBatches(ShuffledSamples):
 
     def build(self, samples: dict[str, Any]) -> dict[str, Tensor]:
         """The model's batch (see `SNPForPreTraining.forward`) of collated samples."""
-        generator = self._generator()
+        generator = self.generator()
         captions = encode_captions(
             self.tokenizer, samples["captions"], self.recipe.data.max_tokens
         )
@@ -153,9 +160,3 @@ class PreTrainingBatches(ShuffledSamples):
                 )
             false.append(found.caption)
         return false
-
-    def _generator(self) -> torch.Generator:
-        position = self.loader.batches
-        parts = [self.recipe.seed, position.epoch, position.position, distributed.rank()]
-        seed = np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]
-        return torch.Generator().manual_seed(int(seed) >> 1)

@@ -22,7 +22,7 @@ from snpkit.model.downstream import SNPDownstreamModel, from_pretraining
 from snpkit.training.randomness import seed_everything
 from snpkit.training.schema import Recipe
 from snpkit.training.setup import Evaluate, check_lengths, make_config, make_dataset, make_tokenizer
-from snpkit.training.task_batches import TaskBatches
+from snpkit.training.task_batches import TaskBatches, one_row_a_clip
 
 
 @dataclass
@@ -50,7 +50,7 @@ class TaskSetup:
     @cached_property
     def commonest(self) -> dict[str, str]:
         """Of "qa": the commonest training answers, which go through all training rows."""
-        return commonest_by_type(self.batches.dataset.manifest.rows)
+        return commonest_by_type(self.batches.rows)
 
     @property
     def evaluation(self) -> Evaluate | None:
@@ -111,8 +111,12 @@ def prepare_task(
     seed_everything(recipe.seed)  # new weights are a function of the recipe's seed alone
     model = from_pretraining(task, given, config, **options)
     dataset = partial(make_dataset, recipe, progress=progress)
+    questions = None
+    if recipe.task.questions > 1:
+        questions = training.rows
+        training = Manifest(training.root, one_row_a_clip(questions))
     batches = TaskBatches(
-        dataset(training, training=True), tokenizer, recipe, options.get("answers", ())
+        dataset(training, training=True), tokenizer, recipe, options.get("answers", ()), questions
     )
     unseen = None
     if held_out is not None:

@@ -131,9 +131,12 @@ class TaskRecipe:
 
     name: Literal["pretraining", "retrieval", "qa", "multichoice"] = "pretraining"
     answers: int = 1000  # "qa": the label set holds the commonest answers of the training split
+    questions: int = 1  # "qa": questions about each video of a batch, which is encoded once for all
 
     def __post_init__(self) -> None:
         _require(self.answers > 1, "task.answers must be 2 or more")
+        _require(self.questions == 1 or (self.questions > 1 and self.name == "qa"),
+                 'task.questions must be 1 or more, and 1 for other tasks than "qa"')
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from snpkit.model.config import SNPConfig
 from snpkit.model.patches import PatchBlock, PatchEmbedding, PatchEncoder, Refine
+from snpkit.model.pretraining import SNPForPreTraining
 from tests.model.cases import TIGHT
 
 
@@ -55,24 +56,38 @@ def test_plain_patches_share_nothing_and_overlapping_ones_share_their_borders() 
     assert border <= {(0, 0), (0, 1), (1, 0), (1, 1)}  # neighbours only
 
 
-def test_a_deep_stem_begins_as_the_overlapping_one_and_learns_to_see_further() -> None:
+def test_a_deep_stem_begins_without_its_blocks_and_learns_to_see_further() -> None:
     torch.manual_seed(0)
-    deep = PatchEmbedding(patch_config(patch_stem="deep")).double()
-    plain = PatchEmbedding(patch_config(patch_stem="overlapping")).double()
-    kept = [layer for layer in deep.stem if not isinstance(layer, Refine)]
-    assert len(deep.stem) - len(kept) == 3  # patches of 8 are three halvings
-    for own, layer in zip(kept, plain.stem, strict=True):
-        layer.load_state_dict(own.state_dict())
+    config = patch_config(patch_stem="deep")
+    embedding = PatchEmbedding(config).double()
+    blocks = [layer for layer in embedding.stem if isinstance(layer, Refine)]
+    assert [len(block.branch) for block in blocks] == [2, 5, 5]  # patches of 8: three halvings
+    kept = [layer for layer in embedding.stem if not isinstance(layer, Refine)]
+    plain = torch.nn.Sequential(*kept)
     image = pixels(1, 1, 3, 32, 32)
-    torch.testing.assert_close(deep(image), plain(image), **TIGHT)
-    deep(image).square().sum().backward()
-    assert all(layer.share.grad.abs() > 0 for layer in deep.stem if isinstance(layer, Refine))
-    for layer in deep.stem:
-        if isinstance(layer, Refine):
-            torch.nn.init.ones_(layer.share)
-    plain.eval(), deep.eval()
-    seen = [(e(other_pixel(image)) != e(image)).any(-1).sum() for e in (plain, deep)]
+
+    def grid(stem, clip):
+        return stem(clip.flatten(0, 1)).permute(0, 2, 3, 1)[:, None]
+
+    torch.testing.assert_close(embedding(image), grid(plain, image), **TIGHT)
+    embedding(image).square().sum().backward()
+    assert all(block.branch[-1].weight.grad.abs().max() > 0 for block in blocks)
+    for block in blocks:
+        torch.nn.init.ones_(block.branch[-1].weight)
+    embedding.eval()
+    seen = [
+        (grid(stem, other_pixel(image)) != grid(stem, image)).any(-1).sum()
+        for stem in (plain, embedding.stem)
+    ]
     assert seen[1] > seen[0]
+
+
+def test_a_whole_model_begins_with_silent_blocks_too() -> None:
+    model = SNPForPreTraining(patch_config(patch_stem="deep", vocab_size=110))
+    blocks = [module for module in model.modules() if isinstance(module, Refine)]
+    assert len(blocks) == 3
+    assert all((block.branch[-1].weight == 0).all() for block in blocks)
+    assert all((block.branch[0].weight != 0).any() for block in blocks)
 
 
 def other_pixel(image: Tensor) -> Tensor:
