@@ -107,7 +107,7 @@ def _longest(pipeline: "Pipeline", asked: int | None) -> int:
     """Tokens of a caption: as asked for, else as in the checkpoint's recipe."""
     from snpkit.files import read_json
     from snpkit.training.schema import DataRecipe, recipe_from_dict
-    from snpkit.training.setup import check_lengths
+    from snpkit.training.starting import check_lengths
 
     saved = pipeline.folder / "recipe.json"
     data = recipe_from_dict(read_json(saved)).data if saved.is_file() else DataRecipe()

@@ -23,6 +23,7 @@ def pretrain(
     train: str = "train",
     held_out: str = "validation",
     text: str | None = None,
+    start: str | None = None,
     changes: Annotated[
         tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE ...")
     ] = (),
@@ -43,6 +44,8 @@ def pretrain(
         train: Split to train on.
         held_out: Split to evaluate on; "none" leaves evaluation out.
         text: BERT directory or hub id that initialises the shared network.
+        start: Pre-trained checkpoint to go on from: "laptop", a folder or a hub id. The recipe's
+            model section is not read then.
         changes: Fields of the recipe to change, such as optimisation.total_steps=10.
         seed: Of everything random; the recipe's own by default.
         device: auto, cpu, cuda or mps.
@@ -69,7 +72,8 @@ def pretrain(
         "train": source.split_name(train, "--train"),
         "held_out": source.split_name(held_out, "--held-out", optional=True),
     }
-    setup = prepare(chosen, source.manifest, **splits, text=text, progress=progress)
+    weights = {"text": text, "start": start}
+    setup = prepare(chosen, source.manifest, **splits, **weights, progress=progress)
     result = run_training(
         setup, chosen, output, resume=resume, overwrite=overwrite, device=device, progress=progress
     )

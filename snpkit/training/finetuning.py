@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,7 +20,8 @@ from snpkit.model.config import SNPConfig
 from snpkit.model.downstream import SNPDownstreamModel, from_pretraining
 from snpkit.training.randomness import seed_everything
 from snpkit.training.schema import Recipe
-from snpkit.training.setup import Evaluate, check_lengths, make_config, make_dataset, make_tokenizer
+from snpkit.training.setup import Evaluate, make_config, make_dataset, make_tokenizer
+from snpkit.training.starting import start_from
 from snpkit.training.task_batches import TaskBatches, one_row_a_clip
 
 
@@ -157,22 +157,8 @@ def _start(
     recipe: Recipe, rows: Sequence[VideoText], start: str | Path | None
 ) -> tuple[nn.Module | None, Any, SignificanceTable | None, SNPConfig]:
     """The model that gives its weights, tokenizer, table and the configuration."""
-    data = recipe.data
     if start is None:
         tokenizer = make_tokenizer(recipe, Texts(rows, options=True))
         return None, tokenizer, None, make_config(recipe, tokenizer)
-    from snpkit.pipeline import load
-
-    pipeline = load(start, device="cpu")
-    config = deepcopy(pipeline.model.config)
-    # The number of clips is free: it is a number of tokens. What sizes a weight stays as it is.
-    seen, asked = (config.image_size, config.frames), (data.size, data.frames)
-    if config.vision == "patch" and seen != asked:
-        raise UserError(
-            f"{start} was trained on {seen[1]} frames of {seen[0]} px a clip, and the positions of "
-            f"its patch encoder belong to them; set data.frames={seen[1]} data.size={seen[0]}."
-        )
-    config.clips, config.image_fit = data.clips, data.fit
-    config.image_size, config.frames = asked
-    check_lengths(config, data.max_tokens)
+    pipeline, config = start_from(start, recipe)
     return pipeline.model, pipeline.tokenizer, pipeline.table, config

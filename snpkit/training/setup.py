@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -22,6 +23,7 @@ from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.batches import PreTrainingBatches
 from snpkit.training.randomness import seed_everything
 from snpkit.training.schema import Recipe
+from snpkit.training.starting import check_lengths, start_from
 
 Evaluate = Callable[[nn.Module, int], dict[str, Any]]
 
@@ -54,6 +56,7 @@ def prepare(
     train: str = "train",
     held_out: str | None = "validation",
     text: str | None = None,
+    start: str | Path | None = None,
     progress: bool = True,
 ) -> Setup:
     """Train or load the tokenizer, mine the significant words, build model and batches.
@@ -61,18 +64,27 @@ def prepare(
     Args:
         train, held_out: names of splits; a manifest of one split trains on all of it.
         text: BERT directory or hub id that initialises the shared network.
+        start: pre-trained checkpoint to go on from, with its tokenizer and model settings.
 
     Raises:
         UserError: a split is missing or too small, or parts do not fit each other.
     """
     training = manifest.split(train)
     captions = Texts(training.rows)
-    tokenizer = make_tokenizer(recipe, captions, text)
+    if start is None:
+        tokenizer = make_tokenizer(recipe, captions, text)
+        config = make_config(recipe, tokenizer, text)
+    else:
+        given, config = start_from(start, recipe)
+        tokenizer = given.tokenizer
+        _check_start(start, given.model, text)
     table = SignificanceTable.mine(
         captions, top_k=recipe.significance.top_k, min_share=recipe.significance.min_share
     )
     seed_everything(recipe.seed)  # the weights are a function of the recipe's seed alone
-    model = SNPForPreTraining(make_config(recipe, tokenizer, text))
+    model = SNPForPreTraining(config)
+    if start is not None:
+        model.load_state_dict(given.model.state_dict())
     if text is not None:
         load_text_weights(model, text, vocabulary=tokenizer.get_vocab())
     dataset = partial(make_dataset, recipe, progress=progress)
@@ -86,6 +98,16 @@ def prepare(
     )
     unseen = dataset(manifest.split(held_out), training=False) if held_out else None
     return Setup(recipe, tokenizer, table, model, batches, unseen)
+
+
+def _check_start(start: str | Path, model: nn.Module, text: str | None) -> None:
+    if text is not None:
+        raise UserError(f"The weights come from {start} or from {text}; choose one of the two.")
+    if not isinstance(model, SNPForPreTraining):
+        raise UserError(
+            f"{start} is a {type(model).__name__} and lacks heads that pre-training needs; start "
+            "from a pre-trained checkpoint."
+        )
 
 
 def make_tokenizer(recipe: Recipe, captions: Iterable[str], text: str | None = None) -> Any:
@@ -126,15 +148,6 @@ def make_config(recipe: Recipe, tokenizer: Any, text: str | None = None) -> SNPC
         raise UserError(f"Recipe {recipe.name}: the model section is wrong ({error}).") from error
     check_lengths(config, recipe.data.max_tokens)
     return config
-
-
-def check_lengths(config: SNPConfig, tokens: int, name: str = "data.max_tokens") -> None:
-    """Raise UserError where a model has fewer positions than a caption's tokens, or its clips."""
-    positions = config.max_position_embeddings
-    if not 3 <= tokens <= positions:
-        raise UserError(f"{name} is {tokens}; this model takes 3 to {positions} tokens a caption.")
-    if config.clips + 1 > positions:  # the clip tokens, which count from 0 anew, and their [SEP]
-        raise UserError(f"data.clips is {config.clips}; this model takes {positions - 1} clips.")
 
 
 def _without_sizes(model: dict[str, Any]) -> dict[str, Any]:
