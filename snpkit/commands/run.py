@@ -25,6 +25,7 @@ def run(
     output: Path = Path("runs/laptop"),
     data: Path = Path("data/generated"),
     steps: int | None = None,
+    start: str | None = None,
     seed: int = 0,
     device: str = "auto",
     resume: bool = False,
@@ -39,6 +40,7 @@ def run(
         output: Folder of the run: report.html, metrics.json, history.jsonl, checkpoints.
         data: Folder of the generated clips; a finished corpus there is reused.
         steps: Training steps; 1000 by default (450 on a CPU without bfloat16 units).
+        start: Pre-trained checkpoint to go on from; random weights by default.
         seed: Of weights, batches and masks; the clips are the same for every seed.
         device: auto, cpu, cuda or mps.
         resume: Continue an interrupted run; else a run that lies in the output folder is replaced.
@@ -56,7 +58,7 @@ def run(
         counts = {"train": train, "validation": validation, "test": test}
         manifest = generate_corpus(data, workers=workers, **counts)
     with _timed(phases, "Read clips, mine words"):
-        setup = prepare(recipe, manifest)
+        setup = prepare(recipe, manifest, start=start)
     with _timed(phases, "Pre-train"):
         result = _train(setup, output, device, resume)
     if result.stopped == "interrupted":
