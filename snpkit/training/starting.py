@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def start_from(checkpoint: str | Path, recipe: Recipe) -> tuple["Pipeline", SNPConfig]:
     """Load a checkpoint, and its configuration for the recipe's clips and frames.
 
-    The recipe's model section is not read: what sizes a weight is what the checkpoint has.
+    The recipe's model section is not read, but for `attn_implementation`: the weights fit the
+    checkpoint's own settings.
 
     Args:
         checkpoint: a folder, a shipped name or a hub id.
@@ -39,6 +40,9 @@ def start_from(checkpoint: str | Path, recipe: Recipe) -> tuple["Pipeline", SNPC
         )
     config.clips, config.image_fit = data.clips, data.fit
     config.image_size, config.frames = asked
+    # How attention is computed is no property of weights, and no checkpoint keeps it.
+    chosen = recipe.model.get("attn_implementation", config._attn_implementation)
+    config._attn_implementation = chosen
     check_lengths(config, data.max_tokens)
     return pipeline, config
 

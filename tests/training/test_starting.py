@@ -49,6 +49,9 @@ def test_a_run_goes_on_from_the_weights_words_and_settings_of_a_checkpoint():
     assert same_weights(setup.model, given.model)
     assert setup.tokenizer.get_vocab() == given.tokenizer.get_vocab()
     assert (setup.model.config.hidden_size, setup.model.config.clips) == (128, 3)
+    # The checkpoint cannot say how attention is computed; the recipe does, for all parts.
+    parts = (setup.model.config, setup.model.network.bert.config, setup.model.video.config)
+    assert [part._attn_implementation for part in parts] == ["eager"] * 3
     batch, _ = next(iter(setup.batches))
     assert batch["pixel_values"].shape[1] == 3
     setup.model(batch).loss.backward()
