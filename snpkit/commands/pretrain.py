@@ -110,11 +110,10 @@ def run_training(
 
 def chosen_recipe(name: str, changes: Sequence[str], seed: int | None) -> "Recipe":
     """The recipe of a name or of a recipe.json, with changes such as "data.batch_size=16"."""
-    from snpkit.files import read_json
     from snpkit.training.recipes import get_recipe
-    from snpkit.training.schema import override, recipe_from_dict
+    from snpkit.training.schema import override, read_recipe
 
-    chosen = recipe_from_dict(read_json(name)) if name.endswith(".json") else get_recipe(name)
+    chosen = read_recipe(name) if name.endswith(".json") else get_recipe(name)
     asked = dict(_change(text) for text in changes) | ({} if seed is None else {"seed": seed})
     return override(chosen, asked)
 
