@@ -271,7 +271,8 @@ def _measurement(
     held = {"program": answer["program"], "cache": answer["cache"], **answer["parts"]}
     known = full.peak is not None
     rest = max(0.0, full.peak - sum(held.values())) if known else 0.0
-    steps, pairs = StepModel(full, growth, rest), answer["pairs"]
+    half = None if answer["half"] is None else Timing(**answer["half"])
+    steps, pairs = StepModel(full, growth, rest, half), answer["pairs"]
     rest = steps.activations_at(recipe.data.batch_size, pairs)
     return Measurement(
         recipe=recipe,

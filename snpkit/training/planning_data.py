@@ -30,7 +30,7 @@ class MadeUpClips(VideoTextDataset):
         data = recipe.data
         plans = plan_corpus(CorpusSettings(train=size, validation=0, test=0))
         rows = [VideoText(plan.name, plan.video, plan.caption.text, "train") for plan in plans]
-        self.manifest, self.cache = Manifest(Path(), rows), None
+        self.manifest, self.cache, self.guarded = Manifest(Path(), rows), None, False
         generator = torch.Generator().manual_seed(recipe.seed)
         shape = (data.clips, data.frames, 3, data.size, data.size)
         self.shown: dict[str, Tensor] = {

@@ -1,10 +1,11 @@
 """The cost model of a step: what is fixed, what each sample takes, what each pair takes.
 
-    seconds(batch) = optimiser + batch x sample + pairs(batch) x pair
+    seconds(batch) = fixed + batch x sample + pairs(batch) x pair
 
 `pairs` are those of the cross-modal matching: with all of them the square of the batch. Where the
 recipe's own batch was measured, nothing is modelled. Where it was too large for this machine, a
-smaller one was, and a pair for itself: else the square would hide in the samples.
+smaller one was, and half of that, which tells what is fixed (the optimiser, and starting every
+operation) from what grows; and a pair for itself: else the square would hide in the samples.
 """
 
 from dataclasses import dataclass, replace
@@ -87,11 +88,13 @@ class StepModel:
         full: the steps measured.
         growth: what larger batches add; None = everything but the optimiser grows with the samples.
         activations: bytes of `full` that are neither weights, gradients, state nor program.
+        half: steps of half its batch; None = only the optimiser does not grow.
     """
 
     full: Timing
     growth: Growth | None = None
     activations: float = 0.0
+    half: Timing | None = None
 
     @property
     def pair_seconds(self) -> float:
@@ -101,14 +104,34 @@ class StepModel:
         variable = Spread.of(self.full.seconds).median - self.full.optimiser
         return min(max(self.growth.pair_seconds, 0.0), max(variable, 0.0) / self.full.pairs)
 
+    @property
+    def fixed_seconds(self) -> float:
+        """What does not grow with the batch, near the measured one; at least the optimiser's share.
+
+        By the step of half the batch: larger batches keep a processor busier, so that what a
+        sample takes falls at first, and much smaller batches tell little.
+        """
+        full, half = self.full, self.half
+        if half is None:
+            return full.optimiser
+        pairs = self.pair_seconds
+        # The quickest of the smaller steps: they are over so soon that any disturbance shows.
+        small, large = min(half.seconds) - pairs * half.pairs, self._median - pairs * full.pairs
+        of_sample = max(0.0, large - small) / (full.batch - half.batch)
+        return min(max(small - of_sample * half.batch, full.optimiser), max(small, full.optimiser))
+
+    @property
+    def _median(self) -> float:
+        return Spread.of(self.full.seconds).median
+
     def seconds_at(self, batch: int, pairs: int) -> Spread:
         """Seconds of a step with `batch` samples and `pairs` pairs."""
         spread, full = Spread.of(self.full.seconds), self.full
         if batch == full.batch:
             return spread
-        of_pairs = self.pair_seconds
-        of_sample = (spread.median - full.optimiser - of_pairs * full.pairs) / full.batch
-        whole = full.optimiser + batch * max(of_sample, 0) + pairs * of_pairs
+        of_pairs, fixed = self.pair_seconds, self.fixed_seconds
+        of_sample = (spread.median - fixed - of_pairs * full.pairs) / full.batch
+        whole = fixed + batch * max(of_sample, 0) + pairs * of_pairs
         return spread.times(whole / spread.median)
 
     def activations_at(self, batch: int, pairs: int) -> float:

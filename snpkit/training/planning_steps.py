@@ -31,6 +31,7 @@ from snpkit.training.schema import Recipe, override, recipe_from_dict
 from snpkit.training.setup import make_config
 
 _PROBE = 2  # samples of the first steps, which tell what larger batches would take
+_PROBE_STEPS = 3
 _WARM_UP = 2  # steps left out: the first ones allocate memory and the optimiser's state
 _MEMORY_SHARE = 0.7  # of what is free
 _CLOCKS = {"wall": time.perf_counter, "process": time.process_time}
@@ -99,7 +100,7 @@ class Trial:
         if batch == _PROBE:
             large = next(self.source(2 * _PROBE))[0]
         moved = [{n: v.to(self.device) for n, v in each.items()} for each in (small, large)]
-        return measure_growth(self.run.model, *moved, self.run.dtype)
+        return measure_growth(self.run.model, *moved, self.run.dtype, self.clock)
 
     def take(self, batch: int, steps: int, warm_up: int) -> Timing:
         """Time so many steps of a batch size, fewer where the time runs out, but one."""
@@ -171,16 +172,18 @@ def _timed(
 def take_steps(request: dict[str, Any]) -> dict[str, Any]:
     """Measure; the JSON values that `planning.measure` makes a Measurement of."""
     trial = Trial(request)
-    probe = trial.take(_PROBE, 1, warm_up=1)
+    probe = trial.take(_PROBE, _PROBE_STEPS, warm_up=1)
     batch = request["batch"] or trial.affordable(probe)
     late = batch == _PROBE and time.monotonic() > trial.deadline
-    full = probe if late else trial.take(batch, trial.steps, _WARM_UP)
     scaled = batch < trial.recipe.data.batch_size
+    half = trial.take(batch // 2, _PROBE_STEPS, 1) if scaled and batch >= 2 * _PROBE else None
+    full = probe if late else trial.take(batch, trial.steps, _WARM_UP)
     growth = trial.growth(batch).with_overhead(probe, full) if scaled else None
     model, cache = trial.run.model, trial.dataset.cache
     dtype = autocast_dtype(trial.recipe.optimisation.precision, trial.device) or torch.float32
     return {
         "full": vars(full),
+        "half": half and vars(half),
         "growth": growth and vars(growth),
         "pairs": computed_pairs(trial.config, trial.recipe.data.batch_size),
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # What may differ between a run and its continuation without changing any weight.
 _RECIPE = "recipe.json"
 _FREE = {"name", "choices", "evaluation", "optimisation.time_limit", "data.workers", "data.cache",
-         "optimisation.nonfinite_limit"}
+         "data.guard_seconds", "optimisation.nonfinite_limit"}
 
 
 @dataclass(frozen=True)

@@ -44,13 +44,16 @@ class DataRecipe:
     vocabulary_size: int = 2000  # of the own WordPiece
     workers: int = 0  # processes that decode ahead; 0 = decode in the training process
     cache: bool = True  # keep the decoded clips in memory at training size
+    guard_seconds: float = 60.0  # a video that hangs so long is left out, as one that crashes its
+    # decoder is; 0 = no guard, read in the training process
 
     def __post_init__(self) -> None:
         sizes = (self.clips, self.frames, self.size, self.vocabulary_size)
         _require(min(sizes) > 0, "data.clips, frames, size and vocabulary_size must be positive")
         _require(self.batch_size > 1, "data.batch_size must be 2 or more: matching compares pairs")
         _require(self.max_tokens > 2, "data.max_tokens must leave room between [CLS] and [SEP]")
-        _require(self.workers >= 0, "data.workers must be 0 or more")
+        _require(self.workers >= 0 and self.guard_seconds >= 0,
+                 "data.workers and data.guard_seconds must be 0 or more")
         _require(0 < self.min_scale <= 1, "data.min_scale must lie above 0 and up to 1")
         _require(self.fit == "long" or self.min_scale == 1,
                  'data.min_scale below 1 needs data.fit "long"')
