@@ -92,7 +92,7 @@ class VideoTextDataset(Dataset):
             )  # fmt: skip
         self.cache = cache or None
         self.guarded = guard_seconds != 0 and not self.cache
-        self._read_clips = GuardedReader(guard_seconds) if self.guarded else read_clips
+        self._read_clips = GuardedReader(guard_seconds, read_clips) if self.guarded else read_clips
         if self.cache and self.cache.frames.shape[-1] != size:
             raise UserError(f"The cache holds other frames than {size} x {size}; build a new one.")
         self._report = UnreadableReport(count_clips(manifest.rows))
