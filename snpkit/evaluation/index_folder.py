@@ -80,7 +80,7 @@ def encode_folder(
     }
     files = find_videos(root)
     store = None if cache is None else IndexStore(Path(cache), root, model_key(model, sampling))
-    guard = GuardedReader(guard_seconds) if guard_seconds else None
+    guard = GuardedReader(guard_seconds, read_clips) if guard_seconds else None
     run = _Indexing(model, root, sampling, store, guard or read_clips)
     try:
         for path in _shown(files, progress):

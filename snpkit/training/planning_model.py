@@ -30,6 +30,32 @@ def computed_pairs(config: Any, batch: int) -> int:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """Where the peak of memory goes, in bytes; the parts add up to `peak`.
+
+    Attributes:
+        program: held before there was a model: Python, its libraries, tokenizer, tagger.
+        cache: decoded frames kept in memory.
+        weights: parameters and buffers.
+        gradients: one per trainable parameter.
+        optimiser: AdamW's two averages per parameter.
+        activations: the rest of what was measured: activations and working space.
+    """
+
+    program: float
+    cache: float
+    weights: float
+    gradients: float
+    optimiser: float
+    activations: float
+
+    @property
+    def peak(self) -> float:
+        """Bytes held at most."""
+        return sum(vars(self).values())
+
+
+@dataclass(frozen=True)
 class Timing:
     """Some steps of one batch size.
 
@@ -66,7 +92,7 @@ class Growth:
     sample_bytes: float
     overhead: float = 1.0
 
-    def bytes_between(self, small: tuple[int, int], large: tuple[int, int]) -> float:
+    def bytes_between(self, small: tuple[int, float], large: tuple[int, float]) -> float:
         """Counted bytes that one (batch, pairs) keeps more than another."""
         samples, pairs = large[0] - small[0], large[1] - small[1]
         return self.sample_bytes * samples + self.pair_bytes * pairs
@@ -134,9 +160,11 @@ class StepModel:
         whole = fixed + batch * max(of_sample, 0) + pairs * of_pairs
         return spread.times(whole / spread.median)
 
-    def activations_at(self, batch: int, pairs: int) -> float:
-        """Bytes of activations with `batch` samples and `pairs` pairs."""
+    def activations_at(self, batch: int, pairs: float) -> float:
+        """Bytes of activations with `batch` samples and `pairs` pairs; never below 0."""
         if self.growth is None:
-            return self.activations * batch / self.full.batch
+            # Nothing tells samples from pairs: what grows faster of the two is taken for all.
+            of_pairs = pairs / self.full.pairs if self.full.pairs else 0.0
+            return self.activations * max(batch / self.full.batch, of_pairs)
         more = self.growth.bytes_between((self.full.batch, self.full.pairs), (batch, pairs))
-        return self.activations + self.growth.overhead * more
+        return max(0.0, self.activations + self.growth.overhead * more)

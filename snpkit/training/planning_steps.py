@@ -24,7 +24,12 @@ from snpkit.training.device import autocast_dtype, available_cores, choose_devic
 from snpkit.training.loop import Batch, Run, new_run, train_step
 from snpkit.training.planning_data import measured_dataset, measured_tokenizer
 from snpkit.training.planning_growth import measure_growth, padded, usual_tokens
-from snpkit.training.planning_memory import available_memory, current_memory, peak_memory
+from snpkit.training.planning_memory import (
+    available_memory,
+    current_memory,
+    peak_memory,
+    total_memory,
+)
 from snpkit.training.planning_model import Growth, Timing, computed_pairs
 from snpkit.training.randomness import seed_everything
 from snpkit.training.schema import Recipe, override, recipe_from_dict
@@ -44,7 +49,7 @@ class Trial:
         self.deadline = time.monotonic() + request["time_limit"]
         self.recipe: Recipe = recipe_from_dict(request["recipe"])
         path, self.steps = request["manifest"], request["steps"]
-        self.clock = _CLOCKS[request.get("clock", "wall")]
+        self.clock = _CLOCKS[request["clock"]]
         self.device = choose_device(request["device"])
         self.threads = prepare_cpu()
         if path is None:  # noise is there at once
@@ -178,7 +183,7 @@ def take_steps(request: dict[str, Any]) -> dict[str, Any]:
     scaled = batch < trial.recipe.data.batch_size
     half = trial.take(batch // 2, _PROBE_STEPS, 1) if scaled and batch >= 2 * _PROBE else None
     full = probe if late else trial.take(batch, trial.steps, _WARM_UP)
-    growth = trial.growth(batch).with_overhead(probe, full) if scaled else None
+    growth = trial.growth(batch).with_overhead(half or probe, full) if scaled else None
     model, cache = trial.run.model, trial.dataset.cache
     dtype = autocast_dtype(trial.recipe.optimisation.precision, trial.device) or torch.float32
     return {
@@ -193,6 +198,8 @@ def take_steps(request: dict[str, Any]) -> dict[str, Any]:
         "loading": trial.loading / len(trial.dataset) if cache else None,
         "precision": str(dtype).removeprefix("torch."),
         "device": _device_name(trial),
+        "device_memory": total_memory(trial.device),
+        "ram": total_memory(torch.device("cpu")),
         "vocabulary": trial.config.vocab_size,
         "cores": available_cores(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
