@@ -5,6 +5,7 @@ import json
 import pytest
 
 from snpkit.cli import main
+from snpkit.commands.pretrain import chosen_recipe
 from snpkit.data import cache, dataset
 from snpkit.data.synthetic import generate_corpus
 from tests.data import misbehaving
@@ -57,3 +58,17 @@ def test_training_ends_and_counts_them(damaged, reading, tmp_path, capsys, monke
     named = [name for name in bad if name.rpartition("/")[2] in said]
     assert len(named) == 3  # the sentence names three and counts the fourth
     assert "(and 1 more)" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "changes", "seconds"),
+    [
+        ("laptop", False, (), 0),  # its clips are generated
+        ("laptop", True, (), 60),
+        ("laptop", True, ("data.guard_seconds=0",), 0),
+        ("gpu_subset", False, (), 60),
+        ("gpu_subset", True, ("data.guard_seconds=5",), 5),
+    ],
+)
+def test_clips_of_the_users_own_are_read_behind_a_guard(name, given, changes, seconds):
+    assert chosen_recipe(name, changes, None, guarded=given).data.guard_seconds == seconds

@@ -21,11 +21,11 @@ RECIPE = override(
     get_recipe("laptop"),
     {
         "data.batch_size": 4, "data.size": 32, "data.clips": 1, "data.frames": 2,
-        "data.cache": False, "data.workers": 2, "model.num_hidden_layers": 1,
-        "model.hidden_size": 32, "model.intermediate_size": 32, "model.num_attention_heads": 2,
-        "model.hidden_dropout_prob": 0.1, "optimisation.precision": "fp32",
-        "optimisation.total_steps": 7, "optimisation.warmup_steps": 2,
-        "evaluation.checkpoint_every": 2,
+        "data.cache": False, "data.workers": 2, "data.guard_seconds": 60,
+        "model.num_hidden_layers": 1, "model.hidden_size": 32, "model.intermediate_size": 32,
+        "model.num_attention_heads": 2, "model.hidden_dropout_prob": 0.1,
+        "optimisation.precision": "fp32", "optimisation.total_steps": 7,
+        "optimisation.warmup_steps": 2, "evaluation.checkpoint_every": 2,
     },
 )  # fmt: skip
 
