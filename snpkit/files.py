@@ -81,6 +81,8 @@ def read_json(path: str | Path) -> Any:
 def inside(root: str | Path, relative: str) -> Path:
     """Join a path from an annotation file to its root and prove that it stays below it.
 
+    A path that Windows wrote, with backslashes, is read everywhere.
+
     Raises:
         AnnotationError: the path is absolute, climbs out with "..", or a symbolic link leads out.
     """
@@ -90,6 +92,9 @@ def inside(root: str | Path, relative: str) -> Path:
         raise AnnotationError(f"The path {relative!r} must be relative and stay below {root}.")
     base = Path(root).resolve()
     path = (base / relative).resolve()
+    if "\\" in relative and not os.path.exists(path):
+        # A letter like any other in the names of Linux, and between folders on Windows.
+        path = (base / relative.replace("\\", "/")).resolve()
     if not path.is_relative_to(base):
         raise AnnotationError(f"The path {relative!r} leads out of {root} by a link.")
     return path

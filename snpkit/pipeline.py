@@ -63,7 +63,7 @@ class Pipeline:
         *,
         refresh: bool = False,
         cache: str | Path | bool = True,
-        progress: bool = False,
+        **options: Any,
     ) -> "FolderIndex":
         """Encode the videos below a folder; kept in memory and on disk for later searches.
 
@@ -72,7 +72,10 @@ class Pipeline:
                 disk as they were are not encoded again.
             cache: where the index is kept on disk; True = in snpkit's cache folder (see
                 `snpkit.files.cache_folder`), False = nowhere.
+            guard_seconds: let a video hang so long, or crash its decoder, in a process of its own;
+                0 = read in this process.
             progress: show a bar on a terminal.
+
         Raises:
             UserError: no such folder, or no video in it; VideoError: none can be read.
         """
@@ -83,8 +86,7 @@ class Pipeline:
         if cache is not False and cache is not None:
             where = cache_folder() / "search" if cache is True else Path(cache).expanduser()
         if refresh or (root, where) not in self._indices:
-            options = {"cache": where, "progress": progress}
-            self._indices[root, where] = encode_folder(self.model, root, **options)
+            self._indices[root, where] = encode_folder(self.model, root, cache=where, **options)
         return self._indices[root, where]
 
     def search(
@@ -134,7 +136,6 @@ class Pipeline:
 
         self._must_be_able("explain", "similarity", "match videos")
         return explain(self, caption, video, **options)
-
 
     def answer(self, question: str, video: "str | Path | torch.Tensor") -> list[tuple[str, float]]:
         """Answer a question about a video.

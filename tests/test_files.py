@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,31 @@ def test_a_number_that_json_lacks_is_refused(tmp_path):
 def test_a_path_that_leaves_its_root_is_refused(tmp_path, relative):
     with pytest.raises(AnnotationError):
         inside(tmp_path, relative)
+
+
+def test_a_path_that_windows_wrote_is_read_everywhere(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b.mp4").write_text("film")
+    assert inside(tmp_path, r"a\b.mp4").read_text() == "film"
+    assert inside(tmp_path, r"a\.\b.mp4").read_text() == "film"
+
+
+@pytest.mark.skipif(os.sep == "\\", reason="no such names on Windows")
+def test_a_backslash_in_a_name_comes_first(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b.mp4").write_text("film")
+    (tmp_path / r"a\b.mp4").write_text("named so")
+    assert inside(tmp_path, r"a\b.mp4").read_text() == "named so"
+
+
+@pytest.mark.parametrize("relative", [r"link\secret", r"a\..\link\secret", r"\secret", r"c:secret"])
+def test_backslashes_lead_nowhere_else(tmp_path, relative):
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path)
+    (tmp_path / "secret").write_text("x")
+    with pytest.raises(AnnotationError):
+        inside(root, relative)
 
 
 def test_a_link_that_leads_out_is_refused(tmp_path):

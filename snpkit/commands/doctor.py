@@ -7,7 +7,7 @@ from pathlib import Path
 # package -> what mends its absence; None: optional, or only for some machines
 _PACKAGES = {
     "torch": "pip install torch",
-    "transformers": "pip install 'transformers>=5,<6'",
+    "transformers": "pip install 'transformers>=5.5,<6'",
     "tokenizers": "pip install tokenizers",
     "av": "pip install av",
     "decord": None,

@@ -105,12 +105,11 @@ def _task(pipeline: "Pipeline", asked: Task | None) -> Task:
 
 def _longest(pipeline: "Pipeline", asked: int | None) -> int:
     """Tokens of a caption: as asked for, else as in the checkpoint's recipe."""
-    from snpkit.files import read_json
-    from snpkit.training.schema import DataRecipe, recipe_from_dict
+    from snpkit.training.schema import DataRecipe, read_recipe
     from snpkit.training.starting import check_lengths
 
     saved = pipeline.folder / "recipe.json"
-    data = recipe_from_dict(read_json(saved)).data if saved.is_file() else DataRecipe()
+    data = read_recipe(saved).data if saved.is_file() else DataRecipe()
     longest = data.max_tokens if asked is None else asked
     check_lengths(pipeline.model.config, longest, "--max-tokens")
     return longest

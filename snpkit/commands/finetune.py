@@ -53,7 +53,9 @@ def finetune(
     from snpkit.training.device import choose_device
     from snpkit.training.finetuning import prepare_task
 
-    chosen = chosen_recipe(recipe or f"laptop_{task}", changes, seed)
+    chosen = chosen_recipe(
+        recipe or f"laptop_{task}", changes, seed, guarded=data is not None
+    )
     if chosen.task.name != task:
         raise UserError(f"The recipe {chosen.name} is for {chosen.task.name}, not for {task}.")
     distributed.init_if_needed(choose_device(device))

@@ -58,7 +58,7 @@ def pretrain(
     from snpkit.training.device import choose_device
     from snpkit.training.setup import prepare
 
-    chosen = chosen_recipe(recipe, changes, seed)
+    chosen = chosen_recipe(recipe, changes, seed, guarded=data is not None)
     if chosen.task.name != "pretraining":
         raise UserError(
             f"The recipe {chosen.name} is for fine-tuning; use `snpkit finetune {chosen.task.name} "
@@ -112,14 +112,21 @@ def run_training(
     return result
 
 
-def chosen_recipe(name: str, changes: Sequence[str], seed: int | None) -> "Recipe":
-    """The recipe of a name or of a recipe.json, with changes such as "data.batch_size=16"."""
-    from snpkit.files import read_json
-    from snpkit.training.recipes import get_recipe
-    from snpkit.training.schema import override, recipe_from_dict
+def chosen_recipe(
+    name: str, changes: Sequence[str], seed: int | None, *, guarded: bool = False
+) -> "Recipe":
+    """The recipe of a name or of a recipe.json, with changes such as "data.batch_size=16".
 
-    chosen = recipe_from_dict(read_json(name)) if name.endswith(".json") else get_recipe(name)
+    Args:
+        guarded: read clips behind a guard, also where the named recipe trusts its own ones.
+    """
+    from snpkit.training.recipes import get_recipe
+    from snpkit.training.schema import DataRecipe, override, read_recipe
+
+    chosen = read_recipe(name) if name.endswith(".json") else get_recipe(name)
     asked = dict(_change(text) for text in changes) | ({} if seed is None else {"seed": seed})
+    if guarded and not name.endswith(".json") and not chosen.data.guard_seconds:
+        asked = {"data.guard_seconds": DataRecipe.guard_seconds} | asked
     return override(chosen, asked)
 
 

@@ -22,6 +22,7 @@ def search(
     candidates: int = 20,
     index: Path | None = None,
     no_index: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    seconds: float = 60.0,
     html: Path | None = None,
     device: str = "auto",
     json: bool = False,
@@ -39,6 +40,7 @@ def search(
         index: Folder to keep the index in; else snpkit's cache folder ($SNPKIT_CACHE, or what the
             platform has for it, such as ~/.cache/snpkit).
         no_index: Keep no index, and use none.
+        seconds: Limit for reading one file, in a process that it may crash; 0 = read without.
         html: Also write one HTML file, with frames of the videos and why each was found.
         device: auto, cpu, cuda or mps.
         json: Print JSON in place of a table.
@@ -54,7 +56,7 @@ def search(
         raise UserError("Choose --index or --no-index, not both.")
     pipeline = snpkit.load(checkpoint, device=device)
     cache = not no_index if index is None else index
-    indexed = pipeline.index(folder, cache=cache, progress=True)
+    indexed = pipeline.index(folder, cache=cache, guard_seconds=seconds, progress=True)
     options = {"top_k": top_k, "candidates": candidates, "cache": cache}
     answers = list(zip(sentences, pipeline.search(sentences, folder, **options), strict=True))
     print("\n".join(_notes(indexed)), file=sys.stderr)

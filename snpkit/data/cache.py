@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from snpkit.data.samples import IndexedRows, Manifest, VideoText
 from snpkit.data.unreadable import UnreadableReport
 from snpkit.errors import UserError, VideoError
+from snpkit.video.guarded_reading import GuardedReader
 from snpkit.video.index import VideoIndex
 from snpkit.video.reader import open_index, read_indexed, window_of
 from snpkit.video.sampling import sample_frames
@@ -57,6 +59,7 @@ class FrameCache:
         workers: int | None = None,
         max_unreadable: float = 0.2,
         max_gigabytes: float = 8.0,
+        guard_seconds: float = 0.0,
         progress: bool = True,
     ) -> "FrameCache":
         """Decode a data set.
@@ -65,8 +68,11 @@ class FrameCache:
             manifest: the rows; each video and window is decoded once, whatever its captions.
             size: frames are scaled and cut to size x size pixels.
             workers: threads; None takes two per core: decord's own threads wait for each other.
+                With a guard processes, one per core.
             max_unreadable: share of the videos that may be unreadable.
             max_gigabytes: memory that the frames may take (1 GB = 10^9 bytes).
+            guard_seconds: let a video hang so long, or crash its decoder, in a process of its own;
+                0 = decode in this process.
             progress: show progress bars.
 
         Raises:
@@ -75,16 +81,21 @@ class FrameCache:
         """
         rows = {clip_name(row): row for row in manifest.rows}
         report = UnreadableReport(len(rows))
-        run = partial(_run, report=report, workers=workers or 2 * core_count(), progress=progress)
+        guard = GuardedReader(guard_seconds) if guard_seconds else None
+        workers = workers or (1 if guard else 2) * core_count()
+        run = partial(_run, report=report, workers=workers, progress=progress)
+        clips = _Clips(manifest, rows) if guard is None else _GuardedClips(manifest, rows, guard)
         # First where the frames are: that is quick and tells how much memory they take.
-        windows = run("index videos", partial(_find_window, manifest, rows), list(rows))
+        lengths = run("index videos", clips.length, list(rows))
         report.check(max_unreadable)
-        spans = _lay_out({name: len(window) for name, (_, window) in windows.items()})
+        spans = _lay_out(lengths)
         frames = _room(sum(map(len, spans.values())), size, max_gigabytes)
         # Then the frames, each clip straight into its place.
-        decode = partial(_decode_into, frames, spans, windows)
-        decoded = run("decode videos", decode, list(windows))
+        places = {name: frames[span.start : span.stop] for name, span in spans.items()}
+        decoded = run("decode videos", lambda name: clips.decode(name, places[name]), list(spans))
         report.check(max_unreadable)
+        if guard is not None:
+            guard.close()
         return cls(frames, {name: spans[name] for name in decoded}, report)
 
     def read(
@@ -103,11 +114,58 @@ class FrameCache:
         return self.frames[torch.from_numpy(indices)]
 
 
-def _find_window(
-    manifest: Manifest, rows: dict[str, VideoText], name: str
-) -> tuple[VideoIndex, range]:
-    file = open_index(manifest.path_of(rows[name]))
-    return file, window_of(file, rows[name].start, rows[name].end)
+class _Clips:
+    """The clips of a cache that is being built, read in this process."""
+
+    def __init__(self, manifest: Manifest, rows: dict[str, VideoText]) -> None:
+        self.manifest, self.rows = manifest, rows
+        self.windows: dict[str, tuple[VideoIndex, range]] = {}
+
+    def length(self, name: str) -> int:
+        """Its frames."""
+        row = self.rows[name]
+        file = open_index(self.manifest.path_of(row))
+        self.windows[name] = file, window_of(file, row.start, row.end)
+        return len(self.windows[name][1])
+
+    def decode(self, name: str, place: Tensor) -> None:
+        """Write its frames where they belong: uint8 [frames, 3, size, size]."""
+        place[:] = read_indexed(*self.windows[name], size=place.shape[-1])
+
+
+class _GuardedClips(_Clips):
+    """The same in processes that may die; an index does not travel, so that each clip has two."""
+
+    def __init__(
+        self, manifest: Manifest, rows: dict[str, VideoText], guard: GuardedReader
+    ) -> None:
+        super().__init__(manifest, rows)
+        self.guard = guard
+
+    def length(self, name: str) -> int:
+        return self._call(count_frames, name)
+
+    def decode(self, name: str, place: Tensor) -> None:
+        frames = self._call(read_window, name, size=place.shape[-1])
+        if len(frames) != len(place):
+            raise VideoError(f"{self.rows[name].video} has changed while it was read.")
+        place[:] = frames
+
+    def _call(self, function: Callable[..., Any], name: str, **options: Any) -> Any:
+        row = self.rows[name]
+        options |= {"start": row.start, "end": row.end}
+        return self.guard.call(function, self.manifest.path_of(row), **options)
+
+
+def count_frames(path: Path, *, start: float | None, end: float | None) -> int:
+    """Frames of a video's window."""
+    return len(window_of(open_index(path), start, end))
+
+
+def read_window(path: Path, *, size: int, start: float | None, end: float | None) -> Tensor:
+    """All frames of a video's window: uint8 [frames, 3, size, size]."""
+    file = open_index(path)
+    return read_indexed(file, window_of(file, start, end), size=size)
 
 
 def _lay_out(lengths: dict[str, int]) -> dict[str, range]:
@@ -127,16 +185,6 @@ def _room(frames: int, size: int, max_gigabytes: float) -> Tensor:
             "the cache may use; choose a smaller size, or decode on demand with data.cache=false."
         )
     return torch.empty(frames, 3, size, size, dtype=torch.uint8)
-
-
-def _decode_into(
-    frames: Tensor,
-    spans: dict[str, range],
-    windows: dict[str, tuple[VideoIndex, range]],
-    name: str,
-) -> None:
-    span = spans[name]
-    frames[span.start : span.stop] = read_indexed(*windows[name], size=frames.shape[-1])
 
 
 def core_count() -> int:

@@ -1,5 +1,6 @@
 """Videos with their captions as a torch data set."""
 
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from snpkit.data.cache import FrameCache, clip_name, count_clips
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.unreadable import UnreadableReport
 from snpkit.errors import UserError, VideoError
+from snpkit.video.guarded_reading import GuardedReader
 from snpkit.video.padding import pad_square
 from snpkit.video.reader import Fit, read_clips
 
 # Draws of another sample before giving up: at 20 % unreadable, 100 failures in a row do not happen.
 _ATTEMPTS = 100
+# Threads may read side by side. One lock for all data sets: a data set travels to other processes.
+_NOTING = threading.Lock()
 
 
 class VideoTextDataset(Dataset):
@@ -40,15 +44,18 @@ class VideoTextDataset(Dataset):
             min_scale x size to size.
         workers: threads that fill the cache; None takes two per core.
         max_unreadable: share of the videos that may be unreadable.
+        guard_seconds: read each video in a process that may hang so long, or crash, without harm
+            to this one; such a video counts as unreadable. 0 = read in this process.
         progress: show progress bars while the cache is filled.
 
     Raises:
-        UserError: no row, a count below 1, an unknown fit, a scale outside of (0, 1], a cache
-            with fit="long", too many unreadable videos, or a cache too large.
+        UserError: no row, a count below 1, an unknown fit, a scale outside of (0, 1], a guard
+            below 0, a cache with fit="long", too many unreadable videos, or a cache too large.
 
     Attributes:
         manifest: the rows.
         cache: the decoded clips, or None where each item is decoded on demand.
+        guarded: whether items are decoded in processes that may die.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class VideoTextDataset(Dataset):
         min_scale: float = 1.0,
         workers: int | None = None,
         max_unreadable: float = 0.2,
+        guard_seconds: float = 0.0,
         progress: bool = True,
     ) -> None:
         if not manifest.rows or min(clips, frames, size) < 1:
@@ -77,10 +85,14 @@ class VideoTextDataset(Dataset):
         self.training, self.seed, self.epoch = training, seed, 0
         self.fit, self.min_scale = fit, min_scale
         self._max_unreadable = max_unreadable
-        options = {"workers": workers, "max_unreadable": max_unreadable, "progress": progress}
         if cache is True:
-            cache = FrameCache.build(manifest, size, **options)
+            cache = FrameCache.build(
+                manifest, size, workers=workers, max_unreadable=max_unreadable,
+                guard_seconds=guard_seconds, progress=progress,
+            )  # fmt: skip
         self.cache = cache or None
+        self.guarded = guard_seconds != 0 and not self.cache
+        self._read_clips = GuardedReader(guard_seconds, read_clips) if self.guarded else read_clips
         if self.cache and self.cache.frames.shape[-1] != size:
             raise UserError(f"The cache holds other frames than {size} x {size}; build a new one.")
         self._report = UnreadableReport(count_clips(manifest.rows))
@@ -137,9 +149,10 @@ class VideoTextDataset(Dataset):
         side = self.size
         if self.fit == "long" and generator is not None:
             side = max(round(side * generator.uniform(self.min_scale, 1)), 1)
-        options = {"size": side, "start": row.start, "end": row.end, "generator": generator}
+        options = {"clips": self.clips, "frames": self.frames, "size": side, "fit": self.fit}
+        options |= {"start": row.start, "end": row.end, "generator": generator}
         with self._file(row, index) as path:
-            pictures = read_clips(path, self.clips, self.frames, fit=self.fit, **options)
+            pictures = self._read_clips(path, **options)
         if self.fit == "crop":
             return {"frames": pictures}
         padded, mask = pad_square(pictures, self.size)
@@ -155,11 +168,12 @@ class VideoTextDataset(Dataset):
         Raises:
             UserError: they are now more than the share that may be unreadable.
         """
-        if failed.keys() <= self._report.reasons.keys():
-            return
-        for name, reason in failed.items():
-            self._report.add(name, reason)
-        self._report.check(self._max_unreadable)
+        with _NOTING:
+            if failed.keys() <= self._report.reasons.keys():
+                return
+            for name, reason in failed.items():
+                self._report.add(name, reason)
+            self._report.check(self._max_unreadable)
 
     def report(self) -> UnreadableReport:
         """The videos met so far that cannot be read, with the reasons."""

@@ -1,7 +1,9 @@
-"""Batches: their order, with a position to come back to, and the processes that read ahead."""
+"""Batches: their order, with a position to come back to, and who reads them ahead."""
 
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ from torch.utils.data import DataLoader
 
 from snpkit.data.dataset import VideoTextDataset, collate
 from snpkit.errors import UserError
+
+_AHEAD = 2  # batches that threads read while one is in use
 
 
 class ShuffledBatches:
@@ -134,11 +138,53 @@ class _Upcoming:
             yield [(epoch, index) for index in batch]
 
 
+class _ThreadedReader:
+    """Reads the batches of a guarded data set ahead, each sample by a thread.
+
+    The threads only wait for the reader processes of the data set (see `GuardedReader`), which
+    decode. A DataLoader's workers could not have such processes: they may not start any.
+    """
+
+    def __init__(self, dataset: VideoTextDataset, upcoming: _Upcoming, workers: int) -> None:
+        self.dataset, self.upcoming = dataset, upcoming
+        self.readers = ThreadPoolExecutor(workers, "snpkit-reader")
+        self.collator = ThreadPoolExecutor(1, "snpkit-collate")
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        upcoming = iter(self.upcoming)
+        ahead: deque[tuple[list[Future], Future]] = deque()
+        try:
+            while True:
+                while len(ahead) <= _AHEAD and (batch := next(upcoming, None)) is not None:
+                    samples = [self.readers.submit(self.dataset.__getitem__, key) for key in batch]
+                    ahead.append((samples, self.collator.submit(self._collate, samples)))
+                if not ahead:
+                    return
+                yield ahead[0][1].result()
+                ahead.popleft()
+        finally:
+            # What an abandoned loop or an error leaves unread stays so.
+            for samples, batch in ahead:
+                for future in (*samples, batch):
+                    future.cancel()
+
+    @staticmethod
+    def _collate(samples: list[Future]) -> dict[str, Any]:
+        batch = collate([sample.result() for sample in samples])
+        if torch.cuda.is_available():  # so that they travel to the GPU while it works
+            pinned = {n: v.pin_memory() for n, v in batch.items() if isinstance(v, torch.Tensor)}
+            batch |= pinned
+        return batch
+
+
 class VideoTextLoader:
     """Batches of a data set in the order of `ShuffledBatches`; see `make_loader`."""
 
     def __init__(
-        self, dataset: VideoTextDataset, batches: ShuffledBatches, loader: DataLoader
+        self,
+        dataset: VideoTextDataset,
+        batches: ShuffledBatches,
+        loader: Iterable[dict[str, Any]],
     ) -> None:
         self.dataset, self.batches, self._loader = dataset, batches, loader
 
@@ -182,6 +228,7 @@ def make_loader(
     """Read batches, in `workers` processes ahead of their use.
 
     Frames from a cache are there at once: they are taken in this process, whatever `workers` says.
+    The processes of a guarded data set may die, and are replaced.
 
     Args:
         dataset: where samples come from.
@@ -196,6 +243,9 @@ def make_loader(
         raise UserError(f"The order of {batches.size} samples is not of {len(dataset)} samples.")
     if dataset.cache:
         workers = 0
+    if dataset.guarded and workers:
+        reader = _ThreadedReader(dataset, _Upcoming(batches), workers)
+        return VideoTextLoader(dataset, batches, reader)
     loader = DataLoader(
         dataset,
         batch_sampler=_Upcoming(batches),

@@ -14,6 +14,7 @@ import os
 import re
 import tarfile
 import tempfile
+import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -33,6 +34,7 @@ _SHARD_NAME = re.compile(r"[A-Za-z0-9_-]+-(video|image)-\d{6,}", re.ASCII)
 _CLIP_NAME = re.compile(rf"\d{{9,}}\.({'|'.join(CLIP_SUFFIXES)})", re.ASCII)
 _SHARD_FIELDS = ("name", "split", "kind", "files", "clips", "rows")
 _OPEN_TABLES = 8  # tables of contents in memory: more than the shards that are mixed at a time
+_LOOKING = threading.Lock()  # threads may read side by side
 
 
 @dataclass(frozen=True)
@@ -181,12 +183,13 @@ class ShardRows(IndexedRows):
     def _entry(self, index: int) -> tuple[VideoText, Member]:
         index = range(len(self))[index]
         place = bisect_right(self._starts, index) - 1
-        if place not in self._tables:
-            self._tables[place] = read_table(self.shards[place])
-            if len(self._tables) > _OPEN_TABLES:
-                self._tables.popitem(last=False)
-        self._tables.move_to_end(place)
-        return self._tables[place][index - self._starts[place]]
+        with _LOOKING:
+            if place not in self._tables:
+                self._tables[place] = read_table(self.shards[place])
+                if len(self._tables) > _OPEN_TABLES:
+                    self._tables.popitem(last=False)
+            self._tables.move_to_end(place)
+            return self._tables[place][index - self._starts[place]]
 
 
 def is_sharded(folder: str | Path) -> bool:

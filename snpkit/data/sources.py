@@ -1,4 +1,4 @@
-"""What `--data` names: a manifest, or the folder of a data set as its authors publish it."""
+"""What `--data` names: a manifest, shards, or a data set's folder as its authors publish it."""
 
 import hashlib
 import os
@@ -11,6 +11,7 @@ from snpkit.data.annotations.index import RowIndex
 from snpkit.data.annotations.labels import AnswerLabels
 from snpkit.data.annotations.layouts import ALIASES, Layout, Part, layouts_in
 from snpkit.data.samples import Manifest
+from snpkit.data.shards import is_sharded, open_shards
 from snpkit.errors import AnnotationError, UserError
 from snpkit.files import cache_folder
 
@@ -75,7 +76,7 @@ def open_source(data: str | Path, task: str, layout: str | None = None) -> Sourc
     Args:
         data: a manifest (.jsonl), or the folder of a data set in one of the layouts that
             `snpkit.data.annotations` knows, or a folder with manifest.jsonl (for "qa"
-            questions.jsonl, for "multichoice" choices.jsonl).
+            questions.jsonl, for "multichoice" choices.jsonl), or one of shards.
         task: "pretraining", "retrieval", "qa" or "multichoice".
         layout: which data set, if the folder holds several that suit the task.
 
@@ -84,6 +85,8 @@ def open_source(data: str | Path, task: str, layout: str | None = None) -> Sourc
         AnnotationError: a manifest's row is wrong, or more than a fifth of a data set's rows.
     """
     path = Path(data)
+    if path.is_dir() and layout is None and is_sharded(path):
+        return Source(f"the shards in {path}", open_shards(path))
     if path.is_dir():
         inner = path / FILES.get(task, "manifest.jsonl")
         if layout is not None or not inner.is_file():

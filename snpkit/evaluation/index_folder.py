@@ -1,6 +1,6 @@
 """A folder of videos as vectors: every file is encoded once, as long as its content is the same."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -13,8 +13,10 @@ from snpkit.errors import UserError, VideoError
 from snpkit.evaluation.encoding import EncodedVideos, encode_videos, stack_frames
 from snpkit.evaluation.index_keys import Stamp, content_key, model_key
 from snpkit.evaluation.index_store import IndexStore, Seen, Vectors
+from snpkit.video.guarded_reading import GuardedReader
 from snpkit.video.images import SUFFIXES as IMAGES
 from snpkit.video.padding import read_square
+from snpkit.video.reader import read_clips
 
 VIDEOS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv",
           ".3gp", ".ts", ".gif"}  # fmt: skip
@@ -51,6 +53,7 @@ def encode_folder(
     size: int | None = None,
     batch_size: int = 16,
     cache: str | Path | None = None,
+    guard_seconds: float = 0.0,
     progress: bool = False,
 ) -> FolderIndex:
     """Read and encode every video and image below a folder.
@@ -60,6 +63,8 @@ def encode_folder(
         batch_size: videos encoded at a time.
         cache: where the index is kept (see `index_store`), so that the next time only new and
             changed files are encoded; None = nowhere.
+        guard_seconds: let a video hang so long, or crash its decoder, in a process of its own; it
+            is then left out. 0 = read in this process.
         progress: show a bar on a terminal.
 
     Raises:
@@ -75,7 +80,8 @@ def encode_folder(
     }
     files = find_videos(root)
     store = None if cache is None else IndexStore(Path(cache), root, model_key(model, sampling))
-    run = _Indexing(model, root, sampling, store)
+    guard = GuardedReader(guard_seconds, read_clips) if guard_seconds else None
+    run = _Indexing(model, root, sampling, store, guard or read_clips)
     try:
         for path in _shown(files, progress):
             run.take(path)
@@ -85,6 +91,9 @@ def encode_folder(
     except BaseException:  # Ctrl-C too: what was encoded until then is not encoded again
         run.save()
         raise
+    finally:
+        if guard is not None:
+            guard.close()
     if store is not None:
         store.finish(run.files)
     if not run.vectors_of:
@@ -109,12 +118,14 @@ class _Indexing:
         vectors_of: name -> its vectors.
         batch: content -> frames that wait for being encoded.
         waiting: content -> the names of the files that have it.
+        reader: `read_clips`, or what reads in its place.
     """
 
     model: nn.Module
     root: Path
     sampling: dict[str, Any]
     store: IndexStore | None
+    reader: Callable[..., Tensor]
     files: dict[str, Seen] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     vectors_of: dict[str, Vectors] = field(default_factory=dict)
@@ -152,7 +163,7 @@ class _Indexing:
 
     def _read(self, path: Path, name: str, seen: Seen) -> None:
         try:
-            frames = read_square(path, **self.sampling)
+            frames = read_square(path, **self.sampling, read=self.reader)
         except VideoError as error:
             self._note_failure(name, Seen(seen.stamp, seen.content, str(error)))
             return

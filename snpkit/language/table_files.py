@@ -5,6 +5,7 @@ verb_count, noun_count, adj_count, rank (0-based), and verb_percentage, noun_per
 adj_percentage: shares in [0, 1] of the kept parts of speech.
 """
 
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,8 +80,9 @@ def read_table(path: str | Path) -> tuple[dict[str, WordEntry], int, dict[str, A
             "reference's file with SignificanceTable.read_reference."
         )
     if value.get("version") != VERSION:
+        shown = reprlib.repr(value.get("version"))
         raise UserError(
-            f"{path} has version {value.get('version')!r} of the significance table, this "
+            f"{path} has version {shown} of the significance table, this "
             f"program reads version {VERSION}; update snpkit or mine the table anew."
         )
     words, top_k, settings = (value.get(key) for key in ("words", "top_k", "settings"))
@@ -177,7 +179,7 @@ def _read_entry(path: str | Path, index: int, item: Any) -> WordEntry:
     except (KeyError, TypeError, AttributeError):
         right = False
     if not right:
-        raise UserError(f"{path} is damaged at word number {index}: {str(item)[:80]}.")
+        raise UserError(f"{path} is damaged at word number {index}: {reprlib.repr(item)}.")
     return WordEntry(word, rank, count, parts, examples)
 
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.loader import ShuffledBatches, make_loader
+from snpkit.data.shards import ShardRows
+from snpkit.data.shards_order import ShardBatches
 from snpkit.errors import UserError
 from snpkit.language.masking import (
     MaskVocabulary,
@@ -35,7 +37,11 @@ class ShuffledSamples:
 
     def __init__(self, dataset: VideoTextDataset, tokenizer: Any, recipe: Recipe) -> None:
         share = {"rank": distributed.rank(), "world_size": distributed.world_size()}
-        order = ShuffledBatches(len(dataset), recipe.data.batch_size, recipe.seed, **share)
+        rows, size = dataset.manifest.rows, recipe.data.batch_size
+        if isinstance(rows, ShardRows):  # neighbours of an order that stays within a few files
+            order = ShardBatches(rows, size, recipe.seed, **share)
+        else:
+            order = ShuffledBatches(len(dataset), size, recipe.seed, **share)
         self.dataset, self.tokenizer, self.recipe = dataset, tokenizer, recipe
         self.loader = make_loader(dataset, order, recipe.data.workers)
 

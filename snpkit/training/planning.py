@@ -11,51 +11,42 @@ sentences.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from snpkit.data.samples import Manifest
 from snpkit.errors import UserError
 from snpkit.files import read_json, write_json
-from snpkit.training.optimisation import total_steps
 from snpkit.training.planning_data import ClipFacts, measure_clips
-from snpkit.training.planning_model import Growth, StepModel, Timing
+from snpkit.training.planning_model import Growth, Memory, StepModel, Timing
+from snpkit.training.planning_runs import PAIRS, Fleet, Plan, check_pairs, extrapolate
 from snpkit.training.planning_units import Spread
 from snpkit.training.schema import Recipe, recipe_to_dict
 
-PAIRS = (10_000, 250_000, 2_500_000, 10_000_000)
+__all__ = ["PAIRS", "Fleet", "Machine", "Measurement", "Memory", "Plan", "check_pairs",
+           "extrapolate", "measure"]  # fmt: skip
 # A step under way is finished, and the first ones always run: so much longer may it take.
 _PATIENCE = (4.0, 60.0)  # times the limit, and seconds for starting the process
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Where the peak of memory goes, in bytes; the parts add up to `peak`.
+class Machine:
+    """What the machine of a measurement has, in bytes; None if unknown.
 
     Attributes:
-        program: held before there was a model: Python, its libraries, tokenizer, tagger.
-        cache: decoded frames kept in memory.
-        weights: parameters and buffers.
-        gradients: one per trainable parameter.
-        optimiser: AdamW's two averages per parameter.
-        activations: the rest of what was measured: activations and working space.
+        device: memory of the device that the steps ran on.
+        ram: of the processor.
+        disk: the disk with the clips, or that of the working folder.
     """
 
-    program: float
-    cache: float
-    weights: float
-    gradients: float
-    optimiser: float
-    activations: float
-
-    @property
-    def peak(self) -> float:
-        """Bytes held at most."""
-        return sum(vars(self).values())
+    device: float | None = None
+    ram: float | None = None
+    disk: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +67,7 @@ class Measurement:
         vocabulary: words of the model.
         words_known: False where the recipe's tokenizer was not at hand.
         cores, load: of the machine; how many processes wanted to run on them; None if unknown.
+        machine: how much memory and disk there is.
     """
 
     recipe: Recipe
@@ -93,6 +85,7 @@ class Measurement:
     words_known: bool = True
     cores: int = 1
     load: float | None = None
+    machine: Machine = Machine()
 
     @property
     def scaled(self) -> bool:
@@ -115,6 +108,17 @@ class Measurement:
         return self.samples_per_step / self.step_seconds.median
 
     @property
+    def cached_bytes(self) -> float | None:
+        """Decoded frames of a clip in memory; None where the recipe keeps none."""
+        if not self.recipe.data.cache or self.clips.frames is None:
+            return None
+        return self.clips.frames * 3 * self.recipe.data.size**2
+
+    def activations_at(self, batch: int, pairs: float) -> float:
+        """Bytes of activations with `batch` samples and `pairs` pairs."""
+        return self.steps.activations_at(batch, pairs)
+
+    @property
     def assumptions(self) -> tuple[str, ...]:
         """What the figures rest on, in sentences."""
         from snpkit.training.planning_report import assumptions
@@ -133,69 +137,6 @@ class Measurement:
         return json.loads(json.dumps(values | reckoned))
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a recipe takes on so many pairs.
-
-    Attributes:
-        pairs: caption-video pairs of the training set.
-        steps_per_epoch: optimiser steps of one pass over them.
-        epoch_seconds: time of one pass.
-        steps: of the recipe's whole run.
-        epochs: passes over the pairs in it.
-        seconds: its time.
-        storage_bytes: the clips' files.
-        cache_bytes: decoded frames in memory; None where the recipe keeps none.
-    """
-
-    pairs: int
-    steps_per_epoch: float
-    epoch_seconds: Spread
-    steps: int
-    epochs: float
-    seconds: Spread
-    storage_bytes: float
-    cache_bytes: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
-
-
-def check_pairs(recipe: Recipe, pairs: int) -> None:
-    """Raise UserError where so many pairs do not fill one batch."""
-    if pairs < recipe.data.batch_size:
-        raise UserError(
-            f"{pairs} pairs give no batch of {recipe.data.batch_size}; take more pairs."
-        )
-
-
-def extrapolate(measurement: Measurement, pairs: int) -> Plan:
-    """Time and storage of the measured recipe on `pairs` pairs.
-
-    Raises:
-        UserError: they are less than a batch.
-    """
-    recipe, clips = measurement.recipe, measurement.clips
-    check_pairs(recipe, pairs)
-    batches = pairs // recipe.data.batch_size
-    per_epoch = batches / recipe.optimisation.accumulation
-    steps = total_steps(recipe.optimisation, batches)
-    step, files = measurement.step_seconds, pairs * clips.clips_per_pair
-    frame = 3 * recipe.data.size**2  # bytes
-    cached = recipe.data.cache and clips.frames is not None
-    return Plan(
-        pairs=pairs,
-        steps_per_epoch=per_epoch,
-        epoch_seconds=step.times(per_epoch),
-        steps=steps,
-        epochs=steps / per_epoch,
-        seconds=step.times(steps),
-        storage_bytes=files * clips.file_bytes,
-        cache_bytes=files * clips.frames * frame if cached else None,
-    )
-
-
 def measure(
     recipe: Recipe,
     *,
@@ -204,6 +145,7 @@ def measure(
     batch: int | None = None,
     device: str = "auto",
     time_limit: float = 120.0,
+    clock: Literal["wall", "process"] = "wall",
 ) -> Measurement:
     """Take a few steps of a recipe in a fresh process and measure them.
 
@@ -215,6 +157,8 @@ def measure(
         batch: samples to measure with; None = the recipe's, or the largest that seems to fit.
         device: auto, cpu, cuda or mps.
         time_limit: seconds to measure for; a step under way is finished.
+        clock: of the steps; "process" counts the seconds that a processor worked for this
+            process, which other processes disturb little. For one thread without a device.
 
     Raises:
         UserError: a number is out of range, no manifest, or too little time or memory for a step.
@@ -225,17 +169,19 @@ def measure(
     if batch is not None and not 2 <= batch <= full:
         raise UserError(f"--batch is {batch}; measure with 2 to {full} samples, the recipe's own.")
     loaded = None if manifest is None else Manifest.load(manifest)
-    clips = measure_clips(loaded)
+    clips = measure_clips(loaded, recipe)
     request = {
         "recipe": recipe_to_dict(recipe), "steps": steps, "batch": batch, "device": device,
         "manifest": None if manifest is None else str(Path(manifest).resolve()),
-        "time_limit": time_limit,
+        "time_limit": time_limit, "clock": clock,
     }  # fmt: skip
     answer = _ask_fresh_process(request, _PATIENCE[0] * time_limit + _PATIENCE[1])
     if "error" in answer:
         raise UserError(answer["error"])
     source = "noise and generated captions" if manifest is None else f"clips of {manifest}"
-    return _measurement(recipe, answer, clips, source)
+    disk = shutil.disk_usage(Path.cwd() if loaded is None else loaded.root).total
+    machine = Machine(answer["device_memory"], answer["ram"], disk)
+    return replace(_measurement(recipe, answer, clips, source), machine=machine)
 
 
 def _ask_fresh_process(request: dict[str, Any], patience: float) -> dict[str, Any]:
@@ -271,7 +217,8 @@ def _measurement(
     held = {"program": answer["program"], "cache": answer["cache"], **answer["parts"]}
     known = full.peak is not None
     rest = max(0.0, full.peak - sum(held.values())) if known else 0.0
-    steps, pairs = StepModel(full, growth, rest), answer["pairs"]
+    half = None if answer["half"] is None else Timing(**answer["half"])
+    steps, pairs = StepModel(full, growth, rest, half), answer["pairs"]
     rest = steps.activations_at(recipe.data.batch_size, pairs)
     return Measurement(
         recipe=recipe,

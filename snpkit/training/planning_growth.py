@@ -16,7 +16,7 @@ from snpkit.training.loop import Batch
 from snpkit.training.planning_model import Growth, computed_pairs
 
 _PAIRS = (8, 32)  # few and many: the difference leaves out what does not grow
-_REPEATS = 2
+_REPEATS = 3
 
 
 def usual_tokens(tokenizer: Any, rows: list[VideoText], batch: int, limit: int) -> int:
@@ -40,13 +40,18 @@ def padded(batches: Iterator[tuple[Batch, list[str]]], tokens: int, pad: int) ->
 
 
 def measure_growth(
-    model: SNPForPreTraining, small: Batch, large: Batch, dtype: torch.dtype | None
+    model: SNPForPreTraining,
+    small: Batch,
+    large: Batch,
+    dtype: torch.dtype | None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Growth:
     """Time pairs by themselves, and count what the backward pass keeps of two batch sizes.
 
     Args:
         small, large: batches of the model, on its device and padded to the same length.
         dtype: of the forward pass; None = float32.
+        clock: tells seconds.
     """
     sizes = [len(batch["input_ids"]) for batch in (small, large)]
     pairs = [computed_pairs(model.config, size) for size in sizes]
@@ -56,7 +61,7 @@ def measure_growth(
         counts = {count: _pairs_alone(model, large, count) for count in _PAIRS}
         more = _PAIRS[1] - _PAIRS[0]
         bytes_of = [_kept_bytes(counts[count], dtype, model) for count in _PAIRS]
-        seconds_of = [_seconds(counts[count], dtype, model) for count in _PAIRS]
+        seconds_of = [_seconds(counts[count], dtype, model, clock) for count in _PAIRS]
         pair_bytes = (bytes_of[1] - bytes_of[0]) / more
         seconds = max(0.0, (seconds_of[1] - seconds_of[0]) / more)
     model.zero_grad(set_to_none=True)
@@ -82,17 +87,22 @@ def _pairs_alone(
     return scores
 
 
-def _seconds(work: Callable[[], Tensor], dtype: torch.dtype | None, model: Any) -> float:
+def _seconds(
+    work: Callable[[], Tensor],
+    dtype: torch.dtype | None,
+    model: Any,
+    clock: Callable[[], float],
+) -> float:
     """Forward and backward: the quickest of some repeats, the one least disturbed."""
     device, taken = model.device, []
     for _ in range(_REPEATS):
-        start = time.perf_counter()
+        start = clock()
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
             loss = work()
         loss.backward()
         if device.type != "cpu":
             getattr(torch, device.type).synchronize()
-        taken.append(time.perf_counter() - start)
+        taken.append(clock() - start)
     return min(taken)
 
 

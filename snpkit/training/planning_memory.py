@@ -37,13 +37,24 @@ def available_memory(device: torch.device) -> int | None:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     free = _kilobytes(Path("/proc/meminfo"), "MemAvailable")
+    limit, used = _of_container("memory.max"), _of_container("memory.current")
+    rooms = [free, None if limit is None or used is None else limit - used]
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def total_memory(device: torch.device) -> int | None:
+    """The memory of a device, or of the processor; a container's limit heeded; None if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    sizes = [_kilobytes(Path("/proc/meminfo"), "MemTotal"), _of_container("memory.max")]
+    return min((size for size in sizes if size is not None), default=None)
+
+
+def _of_container(name: str) -> int | None:
     try:
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text())
-        room = limit - int((group / "memory.current").read_text())
+        return int((Path("/sys/fs/cgroup") / name).read_text())
     except (OSError, ValueError):  # no such file, or "max" = no limit
-        return free
-    return room if free is None else min(free, room)
+        return None
 
 
 def _status(name: str) -> int | None:

@@ -1,10 +1,11 @@
 """The cost model of a step: what is fixed, what each sample takes, what each pair takes.
 
-    seconds(batch) = optimiser + batch x sample + pairs(batch) x pair
+    seconds(batch) = fixed + batch x sample + pairs(batch) x pair
 
 `pairs` are those of the cross-modal matching: with all of them the square of the batch. Where the
 recipe's own batch was measured, nothing is modelled. Where it was too large for this machine, a
-smaller one was, and a pair for itself: else the square would hide in the samples.
+smaller one was, and half of that, which tells what is fixed (the optimiser, and starting every
+operation) from what grows; and a pair for itself: else the square would hide in the samples.
 """
 
 from dataclasses import dataclass, replace
@@ -26,6 +27,32 @@ def computed_pairs(config: Any, batch: int) -> int:
     if config.negatives == "all":
         return batch * batch
     return batch * (1 + min(int(config.negatives), batch - 1))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Where the peak of memory goes, in bytes; the parts add up to `peak`.
+
+    Attributes:
+        program: held before there was a model: Python, its libraries, tokenizer, tagger.
+        cache: decoded frames kept in memory.
+        weights: parameters and buffers.
+        gradients: one per trainable parameter.
+        optimiser: AdamW's two averages per parameter.
+        activations: the rest of what was measured: activations and working space.
+    """
+
+    program: float
+    cache: float
+    weights: float
+    gradients: float
+    optimiser: float
+    activations: float
+
+    @property
+    def peak(self) -> float:
+        """Bytes held at most."""
+        return sum(vars(self).values())
 
 
 @dataclass(frozen=True)
@@ -65,7 +92,7 @@ class Growth:
     sample_bytes: float
     overhead: float = 1.0
 
-    def bytes_between(self, small: tuple[int, int], large: tuple[int, int]) -> float:
+    def bytes_between(self, small: tuple[int, float], large: tuple[int, float]) -> float:
         """Counted bytes that one (batch, pairs) keeps more than another."""
         samples, pairs = large[0] - small[0], large[1] - small[1]
         return self.sample_bytes * samples + self.pair_bytes * pairs
@@ -87,11 +114,13 @@ class StepModel:
         full: the steps measured.
         growth: what larger batches add; None = everything but the optimiser grows with the samples.
         activations: bytes of `full` that are neither weights, gradients, state nor program.
+        half: steps of half its batch; None = only the optimiser does not grow.
     """
 
     full: Timing
     growth: Growth | None = None
     activations: float = 0.0
+    half: Timing | None = None
 
     @property
     def pair_seconds(self) -> float:
@@ -101,19 +130,41 @@ class StepModel:
         variable = Spread.of(self.full.seconds).median - self.full.optimiser
         return min(max(self.growth.pair_seconds, 0.0), max(variable, 0.0) / self.full.pairs)
 
+    @property
+    def fixed_seconds(self) -> float:
+        """What does not grow with the batch, near the measured one; at least the optimiser's share.
+
+        By the step of half the batch: larger batches keep a processor busier, so that what a
+        sample takes falls at first, and much smaller batches tell little.
+        """
+        full, half = self.full, self.half
+        if half is None:
+            return full.optimiser
+        pairs = self.pair_seconds
+        # The quickest of the smaller steps: they are over so soon that any disturbance shows.
+        small, large = min(half.seconds) - pairs * half.pairs, self._median - pairs * full.pairs
+        of_sample = max(0.0, large - small) / (full.batch - half.batch)
+        return min(max(small - of_sample * half.batch, full.optimiser), max(small, full.optimiser))
+
+    @property
+    def _median(self) -> float:
+        return Spread.of(self.full.seconds).median
+
     def seconds_at(self, batch: int, pairs: int) -> Spread:
         """Seconds of a step with `batch` samples and `pairs` pairs."""
         spread, full = Spread.of(self.full.seconds), self.full
         if batch == full.batch:
             return spread
-        of_pairs = self.pair_seconds
-        of_sample = (spread.median - full.optimiser - of_pairs * full.pairs) / full.batch
-        whole = full.optimiser + batch * max(of_sample, 0) + pairs * of_pairs
+        of_pairs, fixed = self.pair_seconds, self.fixed_seconds
+        of_sample = (spread.median - fixed - of_pairs * full.pairs) / full.batch
+        whole = fixed + batch * max(of_sample, 0) + pairs * of_pairs
         return spread.times(whole / spread.median)
 
-    def activations_at(self, batch: int, pairs: int) -> float:
-        """Bytes of activations with `batch` samples and `pairs` pairs."""
+    def activations_at(self, batch: int, pairs: float) -> float:
+        """Bytes of activations with `batch` samples and `pairs` pairs; never below 0."""
         if self.growth is None:
-            return self.activations * batch / self.full.batch
+            # Nothing tells samples from pairs: what grows faster of the two is taken for all.
+            of_pairs = pairs / self.full.pairs if self.full.pairs else 0.0
+            return self.activations * max(batch / self.full.batch, of_pairs)
         more = self.growth.bytes_between((self.full.batch, self.full.pairs), (batch, pairs))
-        return self.activations + self.growth.overhead * more
+        return max(0.0, self.activations + self.growth.overhead * more)

@@ -1,23 +1,118 @@
 """A measurement and its plans as lines of text."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from snpkit.training.planning_units import Spread, say_bytes, say_pairs, say_seconds
+from snpkit.training.planning_limits import Limit, limits
+from snpkit.training.planning_runs import Fleet
+from snpkit.training.planning_units import (
+    Spread,
+    say_bytes,
+    say_euros,
+    say_pairs,
+    say_seconds,
+)
 
 if TYPE_CHECKING:
     from snpkit.training.planning import Measurement, Plan
 
 
-def plan_text(measurement: "Measurement", plans: Sequence["Plan"]) -> str:
-    """What was measured, what follows for each number of pairs, and what it rests on."""
+def plan_text(
+    measurement: "Measurement",
+    plans: Sequence["Plan"],
+    fleet: Fleet | None = None,
+    *,
+    table: bool = False,
+) -> str:
+    """What was measured, what follows for each number of pairs, and what it rests on.
+
+    Args:
+        fleet: the devices that the plans are for; None = one like the device measured.
+        table: also show where one machine comes to its end, and what takes over there.
+    """
+    fleet = fleet or Fleet()
+    resting = (*_of_fleet(measurement, fleet), *measurement.assumptions)
     parts = [
         _head(measurement),
         _memory(measurement),
+        _devices(measurement, fleet),
+        _feeding(measurement, fleet),
         _table(plans, cache=any(plan.cache_bytes is not None for plan in plans)),
-        "What this rests on:\n" + "\n".join(f"  - {line}" for line in measurement.assumptions),
+        limits_text(limits(measurement, fleet), fleet) if table else "",
+        "What this rests on:\n" + "\n".join(f"  - {line}" for line in resting),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def limits_text(rows: Sequence[Limit], fleet: Fleet) -> str:
+    """The table of limits: what this machine does, up to where, and what takes over."""
+    one = "One device" if fleet.devices == 1 else f"{fleet.devices} devices on one machine"
+    cells = [["", "here", "fits up to", "beyond that"]]
+    cells += [[row.what, row.here, row.up_to, row.beyond] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = (
+        "  ".join(f"{cell:{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )
+    return f"{one}, and what takes over\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _devices(found: "Measurement", fleet: Fleet) -> str:
+    """What a run on several or other devices comes to; empty for one like the one measured."""
+    if fleet.devices == 1 and fleet.speedup == 1:
+        return ""
+    step = fleet.step_seconds(found)
+    held = fleet.memory_of_each(found)
+    like = "like this one" if fleet.speedup == 1 else f"{fleet.speedup:g} times as fast as this one"
+    rows = {"Devices": f"{fleet.devices}, {'each ' if fleet.devices > 1 else ''}{like}",
+            "Step there": f"{_say_spread(step)}, reckoned"}  # fmt: skip
+    if fleet.devices > 1 and held is not None:
+        rows["Memory of each"] = f"{say_bytes(held.peak)}, reckoned"
+    wide = max(map(len, rows))
+    return "\n".join(f"{name:{wide}}  {value}" for name, value in rows.items())
+
+
+def _feeding(found: "Measurement", fleet: Fleet) -> str:
+    """How many loader workers keep a device busy; empty where no clips were decoded."""
+    each = found.clips.decode_seconds
+    if not each:
+        return ""
+    rate = found.samples_per_step / fleet.step_seconds(found).median / fleet.devices
+    if found.recipe.data.cache:
+        return (f"Decoding: a core decodes {1 / each:,.3g} samples a second; with the frames in "
+                "memory that is done once.")  # fmt: skip
+    workers = max(1, math.ceil(rate * each))
+    loaders = "1 worker feeds" if workers == 1 else f"{workers:,} workers feed"
+    return (
+        f"Decoding: a core decodes {1 / each:,.3g} samples a second, a device trains on "
+        f"{rate:,.3g}: {loaders} one device (data.workers)."
+    )
+
+
+def _of_fleet(found: "Measurement", fleet: Fleet) -> list[str]:
+    """How the devices were reckoned with, in sentences."""
+    count = "1 device" if fleet.devices == 1 else f"{fleet.devices} devices"
+    lines = [
+        f"The time is on {count} like this one; no other was measured (--speedup tells what you "
+        "know of yours)."
+        if fleet.speedup == 1
+        else f"The time is on {count}, taken to be {fleet.speedup:g} times as fast as this one: "
+        "your figure, not measured here."
+    ]
+    if fleet.devices > 1:
+        fixed = say_seconds(found.steps.fixed_seconds)
+        reached = "the whole ideal" if fleet.efficiency == 1 else f"{fleet.efficiency:.0%} of it"
+        lines.append(
+            f"Each device takes 1/{fleet.devices} of a batch. What does not grow with the batch "
+            f"({fixed} here) is not shared; the rest is, and {reached} is reached (--efficiency): "
+            "the exchange of gradients was not measured."
+        )
+    if fleet.price is not None:
+        lines.append(
+            f"Cost: devices times hours times {say_euros(fleet.price)}; storage is not counted."
+        )
+    return lines
 
 
 def _head(found: "Measurement") -> str:
@@ -68,7 +163,10 @@ def _memory(found: "Measurement") -> str:
 
 def _table(plans: Sequence["Plan"], cache: bool) -> str:
     head = ["pairs", "one pass", "steps of run", "passes", "time of run", "clips on disk"]
-    rows = [head + (["frames in memory"] if cache else [])]
+    shards = any(plan.shard_bytes is not None for plan in plans)
+    cost = any(plan.cost is not None for plan in plans)
+    head += ["in shards"] * shards + ["frames in memory"] * cache + ["cost of run"] * cost
+    rows = [head]
     for plan in plans:
         row = [
             say_pairs(plan.pairs),
@@ -78,7 +176,9 @@ def _table(plans: Sequence["Plan"], cache: bool) -> str:
             say_seconds(plan.seconds.median),
             say_bytes(plan.storage_bytes),
         ]
-        rows.append(row + ([say_bytes(plan.cache_bytes or 0)] if cache else []))
+        row += [say_bytes(plan.shard_bytes or 0)] * shards
+        row += [say_bytes(plan.cache_bytes or 0)] * cache + [say_euros(plan.cost or 0)] * cost
+        rows.append(row)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(f"{cell:>{wide}}" for cell, wide in zip(row, widths, strict=True)) for row in rows
@@ -97,7 +197,7 @@ def assumptions(found: "Measurement") -> tuple[str, ...]:
     """What the figures of a measurement rest on, in sentences."""
     lines = [
         "Times are medians of the measured steps; evaluation and checkpoints are not counted.",
-        f"One process on {found.device}, with as much else to do as now.",
+        f"Measured in one process on {found.device}, with as much else to do as now.",
     ]
     if found.load is not None and found.load > 1.5 * found.cores:
         lines.append(
@@ -134,9 +234,9 @@ def assumptions(found: "Measurement") -> tuple[str, ...]:
 def _of_scaling(found: "Measurement") -> list[str]:
     full, own = found.steps.full, found.recipe.data.batch_size
     lines = [
-        f"A batch of {own} was too much for the time or memory here: measured with {full.batch}. "
-        "Time is taken to grow linearly with the samples, the optimiser's share "
-        f"({say_seconds(full.optimiser)}) not at all."
+        f"A batch of {own} was not measured, one of {full.batch} was. Time is taken to grow "
+        f"linearly with the samples; {say_seconds(found.steps.fixed_seconds)} of a step do not "
+        "grow: the optimiser's share, and what half the batch did not save."
     ]
     growth = found.steps.growth
     if growth is not None and growth.sample_bytes:

@@ -8,7 +8,7 @@ A process of its own, because its peak memory is then the recipe's: nothing ran 
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,22 @@ from snpkit.training.device import autocast_dtype, available_cores, choose_devic
 from snpkit.training.loop import Batch, Run, new_run, train_step
 from snpkit.training.planning_data import measured_dataset, measured_tokenizer
 from snpkit.training.planning_growth import measure_growth, padded, usual_tokens
-from snpkit.training.planning_memory import available_memory, current_memory, peak_memory
+from snpkit.training.planning_memory import (
+    available_memory,
+    current_memory,
+    peak_memory,
+    total_memory,
+)
 from snpkit.training.planning_model import Growth, Timing, computed_pairs
 from snpkit.training.randomness import seed_everything
 from snpkit.training.schema import Recipe, override, recipe_from_dict
 from snpkit.training.setup import make_config
 
 _PROBE = 2  # samples of the first steps, which tell what larger batches would take
+_PROBE_STEPS = 3
 _WARM_UP = 2  # steps left out: the first ones allocate memory and the optimiser's state
 _MEMORY_SHARE = 0.7  # of what is free
+_CLOCKS = {"wall": time.perf_counter, "process": time.process_time}
 
 
 class Trial:
@@ -42,6 +49,7 @@ class Trial:
         self.deadline = time.monotonic() + request["time_limit"]
         self.recipe: Recipe = recipe_from_dict(request["recipe"])
         path, self.steps = request["manifest"], request["steps"]
+        self.clock = _CLOCKS[request["clock"]]
         self.device = choose_device(request["device"])
         self.threads = prepare_cpu()
         if path is None:  # noise is there at once
@@ -72,7 +80,7 @@ class Trial:
 
     def _note_optimiser(self, sign: int) -> None:
         self._settle()
-        self.optimiser_seconds += sign * time.perf_counter()
+        self.optimiser_seconds += sign * self.clock()
 
     def _settle(self) -> None:
         if self.device.type != "cpu":  # a device works on while Python goes ahead
@@ -97,21 +105,21 @@ class Trial:
         if batch == _PROBE:
             large = next(self.source(2 * _PROBE))[0]
         moved = [{n: v.to(self.device) for n, v in each.items()} for each in (small, large)]
-        return measure_growth(self.run.model, *moved, self.run.dtype)
+        return measure_growth(self.run.model, *moved, self.run.dtype, self.clock)
 
     def take(self, batch: int, steps: int, warm_up: int) -> Timing:
         """Time so many steps of a batch size, fewer where the time runs out, but one."""
         waits: list[float] = []
-        source = _timed(self.source(batch), waits)
+        source = _timed(self.source(batch), waits, self.clock)
         seconds, optimiser = [], []
         for step in range(warm_up + steps):
             if step > warm_up and time.monotonic() > self.deadline:
                 break
             self.optimiser_seconds = 0.0
-            start = time.perf_counter()
+            start = self.clock()
             train_step(self.run, source)
             self._settle()
-            seconds.append(time.perf_counter() - start)
+            seconds.append(self.clock() - start)
             optimiser.append(self.optimiser_seconds)
             self.run.result.step += 1
         kept = len(seconds) - warm_up
@@ -156,27 +164,31 @@ class Trial:
         }
 
 
-def _timed(source: Iterator[Any], waits: list[float]) -> Iterator[Any]:
+def _timed(
+    source: Iterator[Any], waits: list[float], clock: Callable[[], float]
+) -> Iterator[Any]:
     while True:
-        start = time.perf_counter()
+        start = clock()
         item = next(source)
-        waits.append(time.perf_counter() - start)
+        waits.append(clock() - start)
         yield item
 
 
 def take_steps(request: dict[str, Any]) -> dict[str, Any]:
     """Measure; the JSON values that `planning.measure` makes a Measurement of."""
     trial = Trial(request)
-    probe = trial.take(_PROBE, 1, warm_up=1)
+    probe = trial.take(_PROBE, _PROBE_STEPS, warm_up=1)
     batch = request["batch"] or trial.affordable(probe)
     late = batch == _PROBE and time.monotonic() > trial.deadline
-    full = probe if late else trial.take(batch, trial.steps, _WARM_UP)
     scaled = batch < trial.recipe.data.batch_size
-    growth = trial.growth(batch).with_overhead(probe, full) if scaled else None
+    half = trial.take(batch // 2, _PROBE_STEPS, 1) if scaled and batch >= 2 * _PROBE else None
+    full = probe if late else trial.take(batch, trial.steps, _WARM_UP)
+    growth = trial.growth(batch).with_overhead(half or probe, full) if scaled else None
     model, cache = trial.run.model, trial.dataset.cache
     dtype = autocast_dtype(trial.recipe.optimisation.precision, trial.device) or torch.float32
     return {
         "full": vars(full),
+        "half": half and vars(half),
         "growth": growth and vars(growth),
         "pairs": computed_pairs(trial.config, trial.recipe.data.batch_size),
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -186,6 +198,8 @@ def take_steps(request: dict[str, Any]) -> dict[str, Any]:
         "loading": trial.loading / len(trial.dataset) if cache else None,
         "precision": str(dtype).removeprefix("torch."),
         "device": _device_name(trial),
+        "device_memory": total_memory(trial.device),
+        "ram": total_memory(torch.device("cpu")),
         "vocabulary": trial.config.vocab_size,
         "cores": available_cores(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,

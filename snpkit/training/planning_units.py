@@ -54,6 +54,19 @@ def say_pairs(count: int) -> str:
     return f"{count:,}"
 
 
+def say_count(count: float) -> str:
+    """A large number as people say it, rounded: "5.1 billion", "23 million", "610 thousand"."""
+    for size, word in ((1e9, " billion"), (1e6, " million"), (1e3, " thousand")):
+        if count >= size:
+            return _digits(count / size) + word
+    return f"{count:,.0f}"
+
+
+def say_euros(cost: float) -> str:
+    """An amount of money: "EUR 0.42", "EUR 1,234"."""
+    return f"EUR {cost:,.2f}" if cost < 100 else f"EUR {cost:,.0f}"
+
+
 def read_pairs(text: str) -> int:
     """The inverse: "10k", "2.5M", "4000" or "4,000" -> a whole number of pairs.
 

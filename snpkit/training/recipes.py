@@ -29,7 +29,9 @@ laptop = Recipe(
     name="laptop",
     # The tunable numbers of `make run`, all in this one place.
     data=DataRecipe(
-        clips=2, frames=4, size=64, batch_size=64, vocabulary_size=1000, workers=0, cache=True
+        clips=2, frames=4, size=64, batch_size=64, vocabulary_size=1000, workers=0, cache=True,
+        # Our own clips need no guard. `snpkit pretrain --data` and `finetune --data` switch it on.
+        guard_seconds=0,
     ),
     model={
         "architecture": "snp",

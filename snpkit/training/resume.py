@@ -1,5 +1,6 @@
 """A run's folder: what is saved so that it continues as if it had never stopped."""
 
+import reprlib
 import shutil
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +23,7 @@ from snpkit.training.checkpoint import (
 )
 from snpkit.training.optimisation import load_optimizer_tensors, optimizer_tensors
 from snpkit.training.randomness import random_state, set_random_state
-from snpkit.training.schema import Recipe, recipe_from_dict, recipe_to_dict
+from snpkit.training.schema import Recipe, read_recipe, recipe_to_dict
 
 if TYPE_CHECKING:
     from snpkit.training.loop import Run
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 # What may differ between a run and its continuation without changing any weight.
 _RECIPE = "recipe.json"
 _FREE = {"name", "choices", "evaluation", "optimisation.time_limit", "data.workers", "data.cache",
-         "optimisation.nonfinite_limit"}
+         "data.guard_seconds", "optimisation.nonfinite_limit"}
 
 
 @dataclass(frozen=True)
@@ -173,20 +174,19 @@ def versions() -> dict[str, str]:
 
 
 def _same_recipe(checkpoint: Checkpoint, recipe: Recipe) -> None:
-    from snpkit.files import read_json
-
     path = checkpoint.folder / _RECIPE
     try:
         # A field that is newer than the run had, in effect, its default value.
-        saved = _leaves(recipe_to_dict(recipe_from_dict(read_json(path))))
+        saved = _leaves(recipe_to_dict(read_recipe(path)))
     except UserError as error:
-        raise CheckpointError(f"{path} cannot be used: {error}") from error
+        raise CheckpointError(str(error)) from error
     wanted = _leaves(recipe_to_dict(recipe))
     for name in sorted(saved.keys() | wanted.keys()):
         free = name in _FREE or name.partition(".")[0] in _FREE
         if not free and saved.get(name) != wanted.get(name):
+            shown = reprlib.repr(saved.get(name))
             raise CheckpointError(
-                f"{checkpoint.folder} was trained with {name} = {saved.get(name)!r}, not "
+                f"{checkpoint.folder} was trained with {name} = {shown}, not "
                 f"{wanted.get(name)!r}; continue with the same recipe or start a new run."
             )
 

@@ -3,18 +3,23 @@
     recipe = get_recipe("laptop")
     recipe = override(recipe, {"optimisation.total_steps": 10, "model.hidden_size": 64})
     write_json("recipe.json", recipe_to_dict(recipe))
-    recipe = recipe_from_dict(read_json("recipe.json"))
+    recipe = read_recipe("recipe.json")
 """
 
 import dataclasses
 import difflib
 import json
+import re
+import reprlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from snpkit.errors import UserError
+from snpkit.files import read_json
 
 Section = TypeVar("Section")
 
@@ -39,13 +44,17 @@ class DataRecipe:
     vocabulary_size: int = 2000  # of the own WordPiece
     workers: int = 0  # processes that decode ahead; 0 = decode in the training process
     cache: bool = True  # keep the decoded clips in memory at training size
+    # A video that hangs so long, or crashes its decoder, is left out and named; 0 = no guard. It
+    # costs a tenth of what reading on demand does, and doubles that of filling the cache.
+    guard_seconds: float = 60.0
 
     def __post_init__(self) -> None:
         sizes = (self.clips, self.frames, self.size, self.vocabulary_size)
         _require(min(sizes) > 0, "data.clips, frames, size and vocabulary_size must be positive")
         _require(self.batch_size > 1, "data.batch_size must be 2 or more: matching compares pairs")
         _require(self.max_tokens > 2, "data.max_tokens must leave room between [CLS] and [SEP]")
-        _require(self.workers >= 0, "data.workers must be 0 or more")
+        _require(self.workers >= 0 and self.guard_seconds >= 0,
+                 "data.workers and data.guard_seconds must be 0 or more")
         _require(0 < self.min_scale <= 1, "data.min_scale must lie above 0 and up to 1")
         _require(self.fit == "long" or self.min_scale == 1,
                  'data.min_scale below 1 needs data.fit "long"')
@@ -155,6 +164,10 @@ class Recipe:
     choices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        # The name becomes a folder's, runs/NAME, and a recipe file may be a stranger's.
+        _require(re.fullmatch(r"\w[\w .+-]{,99}", self.name) is not None,
+                 "name must be of letters, digits, spaces and _ . + -, at most 100 of them, and "
+                 "begin with a letter or digit")
         compares = self.task.name in ("pretraining", "retrieval")
         _require(compares or not self.optimisation.gradient_cache,
                  "optimisation.gradient_cache is for the matching losses of pre-training and "
@@ -173,6 +186,20 @@ def recipe_from_dict(values: Any) -> Recipe:
         UserError: an unknown or missing field, or a value of another type; names the field.
     """
     return _build(Recipe, values, "")
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """The recipe of a file that holds what `recipe_to_dict` gave.
+
+    Raises:
+        UserError: no such file, not JSON, or a field is wrong; names the file and the field.
+    """
+    values = read_json(path)
+    try:
+        return recipe_from_dict(values)
+    except UserError as error:
+        problem = str(error).removeprefix("Recipe: ")
+        raise UserError(f"{path} is no recipe that can be used: {problem}") from None
 
 
 def override(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
@@ -216,7 +243,8 @@ def _build(kind: type[Section], values: Any, where: str) -> Section:
     hints = get_type_hints(kind)
     unknown = sorted(set(values) - set(hints))
     for name in unknown[:1]:
-        raise UserError(f"Recipe: {(f'{where}.{name}' if where else name)!r} is no field.")
+        shown = reprlib.repr(f"{where}.{name}" if where else name)
+        raise UserError(f"Recipe: {shown} is no field.")
     built = {}
     for item in fields(kind):  # type: ignore[arg-type]
         name = f"{where}.{item.name}" if where else item.name
@@ -233,21 +261,25 @@ def _convert(value: Any, hint: Any, name: str) -> Any:
     """Check a JSON value against a type hint; lists become tuples, whole numbers may be floats."""
     if is_dataclass(hint):
         return _build(hint, value, name)
+    shown = reprlib.repr(value)  # shortened: a damaged file may hold a very long value
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is UnionType:  # "int | None"
         return None if value is None else _convert(value, arguments[0], name)
     if origin is Literal:
         choices = ", ".join(map(repr, arguments))
-        _require(value in arguments, f"{name} must be one of {choices}, not {value!r}")
+        _require(value in arguments, f"{name} must be one of {choices}, not {shown}")
         return value
     if origin is tuple:
-        _require(isinstance(value, list | tuple), f"{name} must be a list, not {value!r}")
+        _require(isinstance(value, list | tuple), f"{name} must be a list, not {shown}")
         if arguments[-1] is not ...:
             _require(len(value) == len(arguments), f"{name} needs {len(arguments)} values")
         return tuple(_convert(item, arguments[0], name) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        # Compared first: an int of hundreds of digits is no float at all.
+        _require(abs(value) <= sys.float_info.max,
+                 f"{name} must be a finite number, not {shown}")
         value = float(value)
     expected = origin or hint
     right = isinstance(value, expected) and not (expected is int and isinstance(value, bool))
-    _require(right, f"{name} must be of type {expected.__name__}, not {value!r}")
+    _require(right, f"{name} must be of type {expected.__name__}, not {shown}")
     return dict(value) if expected is dict else value

@@ -12,6 +12,8 @@ from torch import nn
 
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest
+from snpkit.data.shards import ShardRows
+from snpkit.data.shards_dataset import ShardDataset
 from snpkit.data.task_rows import Texts
 from snpkit.errors import UserError
 from snpkit.evaluation.retrieval import evaluate_retrieval
@@ -163,5 +165,6 @@ def make_dataset(
     """The samples of a manifest as the recipe wants to see them."""
     data = recipe.data
     options = {"seed": recipe.seed, "cache": data.cache, "progress": progress}
-    options |= {"fit": data.fit, "min_scale": data.min_scale}
-    return VideoTextDataset(manifest, data.clips, data.frames, data.size, training, **options)
+    options |= {"fit": data.fit, "min_scale": data.min_scale, "guard_seconds": data.guard_seconds}
+    kind = ShardDataset if isinstance(manifest.rows, ShardRows) else VideoTextDataset
+    return kind(manifest, data.clips, data.frames, data.size, training, **options)

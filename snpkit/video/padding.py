@@ -1,5 +1,6 @@
 """Whole pictures in square frames: zeros fill the rest, a mask says which pixels are real."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -31,9 +32,18 @@ def pad_square(frames: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 
 def read_square(
-    path: str | Path, clips: int, frames: int, *, size: int, fit: Fit
+    path: str | Path,
+    clips: int,
+    frames: int,
+    *,
+    size: int,
+    fit: Fit,
+    read: Callable[..., Tensor] = read_clips,
 ) -> tuple[Tensor, Tensor | None]:
     """The middle frames of a video as a model reads them: its clips, frames, size and fit.
+
+    Args:
+        read: `read_clips`, or a GuardedReader in its place.
 
     Returns:
         uint8 [clips, frames, 3, size, size]; with fit="long" also the mask of the real pixels,
@@ -42,5 +52,5 @@ def read_square(
     Raises:
         VideoError: the file cannot be read; one sentence that names it.
     """
-    pictures = read_clips(path, clips, frames, size=size, fit=fit)
+    pictures = read(path, clips=clips, frames=frames, size=size, fit=fit)
     return pad_square(pictures, size) if fit == "long" else (pictures, None)

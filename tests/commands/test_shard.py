@@ -43,3 +43,18 @@ def test_mistakes(films, capsys):
     assert "must be even" in capsys.readouterr().err
     assert main(["shard", str(films / "none.jsonl"), "-o", str(films / "x")]) == 2
     assert "none.jsonl" in capsys.readouterr().err
+
+
+def test_a_model_is_trained_on_shards(films, capsys):
+    assert run(films, "--size", "32") == 0
+    command = ["pretrain", "laptop", "--data", films / "shards", "--output", films / "run"]
+    command += ["--held-out", "none", "--no-progress", "--device", "cpu", "--set"]
+    command += ["data.batch_size=2", "data.size=32", "optimisation.total_steps=2",
+                "model.num_hidden_layers=1", "data.workers=1"]  # fmt: skip
+    assert main(list(map(str, command))) == 2
+    assert "set data.cache=false" in capsys.readouterr().err
+    assert main(list(map(str, [*command, "data.cache=false"]))) == 0
+    said = capsys.readouterr()
+    assert "finished at step 2; all 4 clips can be read" in said.out
+    state = json.loads((films / "run/last/training.json").read_text())
+    assert state["batches"]["together"] == 4  # the order of shards, and not of single files

@@ -119,6 +119,13 @@ def test_a_wrong_line_is_named(tmp_path, line, problem):
     assert "\n" not in message and len(message) < 500
 
 
+def test_a_manifest_that_windows_wrote(tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a b.mp4").write_text("film")
+    manifest = load(tmp_path, GOOD | {"video": "videos\\a b.mp4"})
+    assert manifest.path_of(manifest.rows[0]).read_text() == "film"
+
+
 def test_an_id_may_come_once_only(tmp_path):
     with pytest.raises(AnnotationError, match=r"line 2: .*'1', as in line 1"):
         load(tmp_path, GOOD, GOOD)

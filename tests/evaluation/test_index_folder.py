@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from snpkit.errors import VideoError
 from snpkit.evaluation import index_folder
 from snpkit.evaluation.index_folder import encode_folder
+from tests.data import misbehaving
 from tests.evaluation.folders import COLOURS, LONG_AGO, Colours, paint
+from tests.video.films import write_film
 
 
 @pytest.fixture
@@ -172,6 +174,22 @@ def test_a_file_that_may_not_be_read_is_named_and_not_remembered(folder, kept, m
     assert "Permission denied" in index.unreadable["red.png"]
     assert encode_folder(Colours(), folder, cache=kept).names == ["blue.png", "green.png",
                                                                   "red.png"]  # fmt: skip
+
+
+def test_a_file_that_hangs_or_crashes_its_decoder_is_left_out(folder, kept, monkeypatch):
+    plain = encode_folder(Colours(), folder)
+    for name in misbehaving.NAMES:
+        write_film(folder / name, 4, 16, 16)
+    monkeypatch.setattr(index_folder, "read_clips", misbehaving.read)
+    model = Colours()
+    index = encode_folder(model, folder, cache=kept, guard_seconds=4.0)
+    assert index.names == plain.names and model.read == 3
+    assert torch.equal(index.videos.clip_features, plain.videos.clip_features)
+    assert set(index.unreadable) == set(misbehaving.NAMES)
+    assert "takes longer than 4 s" in index.unreadable["hang.mp4"]
+    # They are not tried again: else every search would wait for them.
+    again = encode_folder(model, folder, cache=kept, guard_seconds=1e-3)
+    assert again.unreadable == index.unreadable and model.read == 3
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_remembered(folder, kept, monkeypatch):

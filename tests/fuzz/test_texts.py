@@ -26,15 +26,6 @@ CAPTIONS = ["a dog runs", "a red kite falls", "two men cook a fish", "ein Käfer
 SEED = int(os.environ.get("SNPKIT_FUZZ_SEED", 21))
 
 
-def known_fault(reason, rare=False):
-    """A fault that the fuzz has found; when it is mended, this mark must go.
-
-    A rare one is met in the full form only, and not with every seed.
-    """
-    options = {"raises": AssertionError, "strict": not rare}
-    return pytest.mark.xfail(FULL or not rare, reason=reason, **options)
-
-
 def damaged_folder(source, target, number, skip=()):
     """A copy of a folder with one of its files damaged."""
     random = np.random.default_rng([SEED, number])
@@ -74,14 +65,7 @@ def test_damaged_annotations(tmp_path):
     check(running.read_annotations, make, 1000 if FULL else 200, tmp_path / "whole" / names[0])
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "manifest",
-        pytest.param("table", marks=known_fault("it shows a whole value", rare=True)),
-        pytest.param("recipe", marks=known_fault("its errors name no file and show whole values")),
-    ],
-)
+@pytest.mark.parametrize("kind", ["manifest", "table", "recipe"])
 def test_damaged_files(tmp_path, kind):
     whole = tmp_path / "whole.json"
     if kind == "manifest":

@@ -30,6 +30,26 @@ def test_without_pairs_time_is_linear_but_for_the_optimiser(fixed, sample, batch
     assert reckoned.median == pytest.approx(fixed + sample * larger)
 
 
+@given(cost, cost, cost, cost, st.integers(2, 32), st.integers(2, 4096))
+def test_half_the_batch_tells_what_does_not_grow(optimiser, start, sample, pair, half, larger):
+    def timing(batch):
+        seconds = optimiser + start + sample * batch + pair * batch * batch
+        return Timing(batch, batch * batch, (seconds,) * 3, optimiser, 0.0, None)
+
+    model = StepModel(timing(2 * half), Growth(pair, 0.0, 0.0), half=timing(half))
+    assert model.fixed_seconds == pytest.approx(optimiser + start, rel=1e-6)
+    true = timing(larger).seconds[0]
+    assert model.seconds_at(larger, larger * larger).median == pytest.approx(true, rel=1e-6)
+
+
+@given(cost, cost, st.lists(cost, min_size=1, max_size=3))
+def test_noise_never_makes_a_batch_shrink_a_step(optimiser, whole, noisy):
+    full = Timing(8, 0, (optimiser + whole,), optimiser, 0.0, None)
+    model = StepModel(full, half=Timing(4, 0, tuple(noisy), optimiser, 0.0, None))
+    assert optimiser <= model.fixed_seconds <= max(optimiser, min(noisy))
+    assert model.seconds_at(16, 0).median >= model.seconds_at(8, 0).median * 0.999
+
+
 @given(st.lists(cost, min_size=1, max_size=9), size)
 def test_the_measured_batch_is_as_measured(seconds, batch):
     timing = Timing(batch, batch, tuple(seconds), 0.01, 0.0, None)

@@ -22,7 +22,7 @@ SMALL = {"data.batch_size": 64, "model.num_hidden_layers": 1, "optimisation.prec
 def trial():
     recipe = override(get_recipe("laptop"), SMALL | {"model.negatives": "all"})
     return Trial({"recipe": recipe_to_dict(recipe), "manifest": None, "steps": 2, "batch": 8,
-                  "device": "cpu", "time_limit": 100.0})  # fmt: skip
+                  "device": "cpu", "time_limit": 100.0, "clock": "wall"})  # fmt: skip
 
 
 def test_pairs_are_those_that_the_model_computes(trial):

@@ -12,6 +12,8 @@ import torch
 from training_toys import ToyBatches, same_weights, toy_model, toy_recipe, train
 
 from snpkit.errors import CheckpointError
+from snpkit.files import read_json
+from snpkit.training import loop
 from snpkit.training.history import read_history
 
 
@@ -54,6 +56,26 @@ def test_a_run_stopped_between_checkpoints_continues_bit_for_bit(tmp_path):
     assert (result.step, result.stopped) == (6, "interrupted")
     resumed, result = train(tmp_path / "cut", toy_model(seed=7), resume=True)
     assert result.stopped == "finished"
+    assert same_weights(whole, resumed)
+
+
+def test_the_scale_of_float16_losses_continues(tmp_path, monkeypatch):
+    """It is made for CUDA; its arithmetic runs anywhere."""
+
+    class Scaler(torch.amp.GradScaler):
+        def __init__(self, device, **options):
+            super().__init__(device, init_scale=1024.0, growth_interval=3)
+
+    monkeypatch.setattr(loop.torch.amp, "GradScaler", Scaler)
+    whole, _ = train(tmp_path / "whole", batches=ToyBatches(poison=[2]))
+    cut = ToyBatches(poison=[2], on_step=kill_at(10))
+    with pytest.raises(Killed):
+        train(tmp_path / "cut", batches=cut)
+    saved = [read_json(tmp_path / run / "last/training.json")["scaler"] for run in ("cut", "whole")]
+    assert saved[0] != saved[1] and saved[0]["scale"] != 1024.0
+    resumed, _ = train(tmp_path / "cut", resume=True)
+    ended = read_json(tmp_path / "cut/last/training.json")["scaler"]
+    assert ended == saved[1] and ended["scale"] != saved[0]["scale"]
     assert same_weights(whole, resumed)
 
 

@@ -8,8 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snpkit.errors import UserError
+from snpkit.files import write_json
 from snpkit.training.recipes import RECIPES, get_recipe
-from snpkit.training.schema import Recipe, override, recipe_from_dict, recipe_to_dict
+from snpkit.training.schema import (
+    Recipe,
+    override,
+    read_recipe,
+    recipe_from_dict,
+    recipe_to_dict,
+)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -61,7 +68,10 @@ def test_a_run_has_one_length():
     ({"optimisation.betas": [0.9]}, "needs 2 values"),
     ({"optimisation.betas": [0.9, 1.0]}, "betas must lie in"),
     ({"optimisation.milestones": [5, 2]}, "ascending order"),
-    ({"optimisation.learning_rate": float("nan")}, "learning_rate and gradient_clip"),
+    ({"optimisation.learning_rate": float("nan")}, "must be a finite number, not nan"),
+    ({"optimisation.learning_rate": 10**400}, r"must be a finite number, not 1000+\.\.\.0+\.$"),
+    ({"optimisation.learning_rate": -1}, "learning_rate and gradient_clip"),
+    ({"name": "../elsewhere"}, "name must be of letters"),
     ({"optimisation.time_limit": 0}, "positive number of seconds"),
     ({"masking.ratio": 1.5}, "masking.ratio"),
     ({"evaluation.every": 0}, "evaluation.log_every"),
@@ -78,6 +88,21 @@ def test_missing_and_unknown_fields_of_a_file_are_named():
         recipe_from_dict({**values, "data": {"colour": 1}})
     with pytest.raises(UserError, match="name is missing"):
         recipe_from_dict({key: value for key, value in values.items() if key != "name"})
+
+
+def test_a_recipe_file_is_named_and_a_long_value_shortened(tmp_path):
+    path = tmp_path / "recipe.json"
+    values = recipe_to_dict(get_recipe("laptop"))
+    write_json(path, values)
+    assert read_recipe(path) == get_recipe("laptop")
+    wrong = ({"seed": "x" * 5000}, {"choices": {"a": list(range(9000))}}, {"y" * 5000: 1},
+             {"data": {"fit": ["crop"] * 900}}, {"name": "z" * 5000})  # fmt: skip
+    for change in wrong:
+        write_json(path, values | change)
+        with pytest.raises(UserError) as caught:
+            read_recipe(path)
+        said = str(caught.value)
+        assert said.startswith(f"{path} is no recipe") and len(said) < 300 and "\n" not in said
 
 
 json_values = st.recursive(

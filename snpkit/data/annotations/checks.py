@@ -209,9 +209,10 @@ class _Survey:
 
     def look_at_files(self) -> None:
         for video, split in self.videos():
+            path = self.layout.path_of(video)
             try:
-                size = os.stat(self.layout.root / video).st_size
-                kind = "missing file" if not (self.layout.root / video).is_file() else "empty file"
+                size = os.stat(path).st_size
+                kind = "missing file" if not path.is_file() else "empty file"
             except (OSError, ValueError):
                 size, kind = 0, "missing file"
             if size and kind != "missing file":
@@ -242,7 +243,7 @@ class _Survey:
                     continue
                 due, tried = due + step, tried + 1
                 try:
-                    read_clips(self.layout.root / video, size=32)
+                    read_clips(self.layout.path_of(video), size=32)
                 except VideoError as error:
                     self.add("unreadable file", split, f"{video}: {error}")
         return tried
@@ -256,7 +257,7 @@ class _Survey:
         for _, same_size in groupby(self.file.execute(query), key=lambda row: row[0]):
             contents: dict[bytes, list[str]] = {}
             for _, video in same_size:
-                digest = _digest(self.layout.root / video)
+                digest = _digest(self.layout.path_of(video))
                 if digest is not None:
                     contents.setdefault(digest, []).append(video)
             for videos in contents.values():
