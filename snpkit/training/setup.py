@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from snpkit.data.cache import FrameCache
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest
 from snpkit.data.task_rows import Texts
@@ -54,6 +55,7 @@ def prepare(
     train: str = "train",
     held_out: str | None = "validation",
     text: str | None = None,
+    cache: FrameCache | None = None,
     progress: bool = True,
 ) -> Setup:
     """Train or load the tokenizer, mine the significant words, build model and batches.
@@ -61,6 +63,7 @@ def prepare(
     Args:
         train, held_out: names of splits; a manifest of one split trains on all of it.
         text: BERT directory or hub id that initialises the shared network.
+        cache: the decoded clips of all splits, built before; None = as the recipe says.
 
     Raises:
         UserError: a split is missing or too small, or parts do not fit each other.
@@ -75,7 +78,7 @@ def prepare(
     model = SNPForPreTraining(make_config(recipe, tokenizer, text))
     if text is not None:
         load_text_weights(model, text, vocabulary=tokenizer.get_vocab())
-    dataset = partial(make_dataset, recipe, progress=progress)
+    dataset = partial(make_dataset, recipe, cache=cache, progress=progress)
     batches = PreTrainingBatches(
         dataset(training, training=True),
         tokenizer,
@@ -145,10 +148,19 @@ def _without_sizes(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_dataset(
-    recipe: Recipe, manifest: Manifest, *, training: bool, progress: bool = True
+    recipe: Recipe,
+    manifest: Manifest,
+    *,
+    training: bool,
+    cache: FrameCache | None = None,
+    progress: bool = True,
 ) -> VideoTextDataset:
-    """The samples of a manifest as the recipe wants to see them."""
+    """The samples of a manifest as the recipe wants to see them.
+
+    Args:
+        cache: the decoded clips, built before; None = as the recipe says.
+    """
     data = recipe.data
-    options = {"seed": recipe.seed, "cache": data.cache, "progress": progress}
+    options = {"seed": recipe.seed, "cache": cache or data.cache, "progress": progress}
     options |= {"fit": data.fit, "min_scale": data.min_scale}
     return VideoTextDataset(manifest, data.clips, data.frames, data.size, training, **options)
