@@ -29,7 +29,7 @@ def write_report(plan: Plan, results: Mapping[str, Any], folder: Path) -> list[P
         UserError: they cannot be written.
     """
     paths = [folder / "results.json", folder / "results.md"]
-    write_json(paths[0], results, indent=1)
+    write_json(paths[0], results, indent=None)
     parts = [f"# Ablation {plan.name}", _HOW, *plan.notes, markdown_tables(plan, results)]
     for name in plan.tables:
         for kind, draw in (("curves", curves_figure), ("differences", differences_figure)):
@@ -62,12 +62,24 @@ def markdown_tables(plan: Plan, results: Mapping[str, Any]) -> str:
                 f"{corpus['rows'][found['fastest']]['title']}.",
                 _same_time(corpus["rows"], found["rows"], table.baseline),
             ]
+    if len(plan.corpora) > 1:
+        parts += ["## All corpora together, same steps", _pooled(plan, results["pooled"])]
     return "\n\n".join(parts)
 
 
+def _pooled(plan: Plan, pooled: Mapping[str, Any]) -> str:
+    lines = []
+    for name, table in plan.tables.items():
+        for row, differences in pooled[name].items():
+            titles = (plan.rows[row].title, plan.rows[table.baseline].title)
+            pairs = f"{differences['r10']['n']}"
+            lines.append([name, *titles, pairs, *_compared(differences)])
+    return _markdown(["table", "row", "minus", "pairs", *_COMPARED], lines)
+
+
 def verdict(comparison: Mapping[str, Any]) -> str:
-    """What an interval says: "higher", "lower", or "not decided" where it holds zero."""
-    if comparison["low"] is None or comparison["low"] <= 0 <= comparison["high"]:
+    """What the adjusted t-test says at 5 %: "higher", "lower", or "not decided"."""
+    if comparison["t_p"] is None or comparison["holm_p"] >= 0.05:
         return "not decided"
     return "higher" if comparison["mean"] > 0 else "lower"
 
@@ -107,8 +119,12 @@ def _compared(differences: Mapping[str, Any] | None) -> list[str]:
     if one["low"] is None:
         return [f"{one['mean']:+.1f}", "", "", verdict(one)]
     interval = f"{one['mean']:+.1f} ({one['low']:+.1f} to {one['high']:+.1f})"
-    flips = "" if one["flip_p"] is None else f"{one['flip_p']:.3f}"
-    return [interval, f"{one['holm_p']:.3f}", flips, verdict(one)]
+    flips = "" if one["flip_p"] is None else _chance(one["flip_p"])
+    return [interval, _chance(one["holm_p"]), flips, verdict(one)]
+
+
+def _chance(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _titled(row: Mapping[str, Any], bold: bool) -> str:

@@ -19,6 +19,7 @@ from snpkit.errors import UserError
 METRICS = ("r1", "r5", "r10", "median_rank", "matching_r1", "matching_r5", "matching_r10",
            "matching_median_rank", "questions")  # fmt: skip
 CURVES = ("r1", "r5", "r10", "matching_r10")
+COMPARED = ("r1", "r5", "r10", "matching_r10", "questions")
 HEADLINE = "r10"  # whose p-values are adjusted for the number of rows in a table
 Record = Mapping[str, Any]
 Values = dict[int, float]  # of one metric, by seed
@@ -85,7 +86,8 @@ def summarise(plan: Plan, records: Sequence[Record]) -> dict[str, Any]:
         "plan": plan.name,
         "corpora": corpora,
         "pooled": {
-            name: {row: {m: _comparison(d) for m, d in own.items()} for row, own in table.items()}
+            name: _adjusted({row: {m: _comparison(d) for m, d in own.items()}
+                             for row, own in table.items()})
             for name, table in pooled.items()
         },
         "machines": _distinct(record["machine"] for record in records),
@@ -141,7 +143,7 @@ def _table(table: Table, groups: Mapping[str, list[Record]], pooled: dict) -> di
     for row in rows:
         same = ways["same_time"][row]
         found["rows"][row]["same_time"] = {
-            m: _described(v) for m in METRICS if (v := _by_seed(same, m))
+            m: _described(v) for m in CURVES if (v := _by_seed(same, m))
         }
     for way, values in ways.items():
         compared = _compare(values, table.baseline, pooled if way == "same_steps" else {})
@@ -161,12 +163,17 @@ def _compare(
         if row == baseline:
             continue
         compared[row] = {}
-        for metric in METRICS:
+        for metric in COMPARED:
             own, base = _by_seed(values[row], metric), _by_seed(values[baseline], metric)
             differences = [own[seed] - base[seed] for seed in own if seed in base]
             if differences:
                 compared[row][metric] = _comparison(differences)
                 pooled.setdefault(row, {}).setdefault(metric, []).extend(differences)
+    return _adjusted(compared)
+
+
+def _adjusted(compared: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """With "holm_p", the t-test's value for R@10 adjusted for the number of rows."""
     tested = [own[HEADLINE] for own in compared.values() if HEADLINE in own]
     tested = [one for one in tested if one["t_p"] is not None]
     for one, adjusted in zip(tested, holm([one["t_p"] for one in tested]), strict=True):
@@ -206,9 +213,9 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
 
 
 def _rounded(value: Any) -> Any:
-    """Numbers to five significant digits: more is noise, and would swell the file."""
+    """Numbers to four significant digits: more is noise, and would swell the file."""
     if isinstance(value, dict):
         return {name: _rounded(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_rounded(inner) for inner in value]
-    return float(f"{value:.5g}") if isinstance(value, float) else value
+    return float(f"{value:.4g}") if isinstance(value, float) else value

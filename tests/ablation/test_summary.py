@@ -27,13 +27,13 @@ def test_rows_are_described_by_all_their_seeds(plan):
     row = results["corpora"]["easy"]["rows"]["snp"]
     used = [r["curve"][-1]["reranked"]["r10"] for r in records if r["row"] == "snp"]
     assert row["seeds"] == [0, 1, 2, 3, 4]
-    assert row["final"]["r10"]["values"] == pytest.approx(used, rel=1e-4)
-    assert row["final"]["r10"]["mean"] == pytest.approx(statistics.fmean(used), rel=1e-4)
-    assert row["final"]["r10"]["sd"] == pytest.approx(statistics.stdev(used), rel=1e-4)
-    assert row["final"]["matching_r10"]["mean"] == pytest.approx(statistics.fmean(used) - 1, 1e-4)
+    assert row["final"]["r10"]["values"] == pytest.approx(used, rel=1e-3)
+    assert row["final"]["r10"]["mean"] == pytest.approx(statistics.fmean(used), rel=1e-3)
+    assert row["final"]["r10"]["sd"] == pytest.approx(statistics.stdev(used), rel=1e-3)
+    assert row["final"]["matching_r10"]["mean"] == pytest.approx(statistics.fmean(used) - 1, 1e-3)
     assert row["curve"]["steps"] == [2, 4]
     assert row["curve"]["r10"]["mean"][0] == pytest.approx(
-        statistics.fmean((value - 1) / 2 + 1 for value in used), rel=1e-4
+        statistics.fmean((value - 1) / 2 + 1 for value in used), rel=1e-3
     )
     twin = results["corpora"]["easy"]["rows"]["twin"]
     assert twin["final"]["r10"] == twin["final"]["matching_r10"]
@@ -66,7 +66,7 @@ def test_the_same_time_is_that_of_the_fastest_row(plan):
     assert table["rows"]["snp"]["steps_in_time"] == pytest.approx(2)
     row = results["corpora"]["easy"]["rows"]["snp"]
     same = table["rows"]["snp"]["same_time"]["r10"]["mean"]
-    assert same == pytest.approx(row["curve"]["r10"]["mean"][0], rel=1e-4)
+    assert same == pytest.approx(row["curve"]["r10"]["mean"][0], rel=1e-3)
     late = table["rows"]["twin"]["difference_same_time"]["matching_r10"]["mean"]
     early = table["rows"]["twin"]["difference_same_steps"]["matching_r10"]["mean"]
     assert early < 0 < late  # behind after the same steps, ahead after the same time
@@ -100,6 +100,8 @@ def test_corpora_are_pooled_and_missing_rows_left_out(tmp_path):
               ["r10"]["mean"] for name in ("easy", "hard")]  # fmt: skip
     assert pooled["n"] == 10
     assert pooled["mean"] == pytest.approx(np.mean(single), rel=1e-3)
+    assert pooled["holm_p"] == pooled["t_p"]  # one comparison: nothing to adjust
+    assert f"{pooled['mean']:+.1f} (" in markdown_tables(plan, results).split("## All corpora")[1]
     only_hard = summarise(plan, [r for r in records if r["corpus"] == "hard"])
     assert only_hard["corpora"]["easy"]["tables"]["II"] == {"rows": {}}
     assert "pairs" in markdown_tables(plan, only_hard)
@@ -131,12 +133,12 @@ def test_a_single_seed_reports_without_spread_or_test(plan, tmp_path):
     assert "difference" in markdown_tables(plan, one_row)
 
 
-def test_the_words_follow_the_interval():
-    found = {"mean": -2.0, "low": -3.0, "high": -1.0}
+def test_the_words_follow_the_adjusted_test():
+    found = {"mean": -2.0, "t_p": 0.01, "holm_p": 0.03}
     assert verdict(found) == "lower"
-    assert verdict(found | {"high": 0.0}) == "not decided"
-    assert verdict({"mean": 2.0, "low": 0.1, "high": 4.0}) == "higher"
-    assert verdict({"mean": 2.0, "low": None, "high": None}) == "not decided"
+    assert verdict(found | {"mean": 2.0}) == "higher"
+    assert verdict(found | {"holm_p": 0.06}) == "not decided"
+    assert verdict({"mean": 2.0, "t_p": None}) == "not decided"
 
 
 def test_the_report_is_small_and_whole(plan, tmp_path):

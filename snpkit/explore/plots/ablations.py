@@ -74,7 +74,7 @@ def learning_curves(
             lines[name] = _draw_curve(ax, curve, *looks[name])
         step_axes(ax, unit)
         ax.set_ylim(bottom=0)
-        heading(ax, title)
+        heading(ax, shorten(title, 46))
     axes[0].set_ylabel(drawable(label), fontsize=8, color=MUTED)
     figure.legend(
         [lines[name] for name in names], [drawable(name, 48) for name in names], ncols=2,
@@ -132,13 +132,12 @@ def paired_differences(
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.grid(axis="x", color=GRID, linewidth=0.6)
         ax.set_xlabel(drawable(label), fontsize=8, color=MUTED)
-        heading(ax, title)
-    figure.suptitle(drawable(f"Minus {baseline}{', ' if note else ''}{note}"), x=0.01, ha="left",
-                    fontsize=8.5, color=MUTED)  # fmt: skip
-    said = "; ".join(
-        f"{title}: {', '.join(map(_in_words, rows))}" for title, rows in panels.items()
-    )
-    figure.alt = f"Paired {label} from {baseline}{', ' if note else ''}{note}. {said}."
+        heading(ax, shorten(title, 28))
+    minus = ", ".join(filter(None, (baseline, note)))
+    title = drawable(f"Minus {minus}", 100)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=8.5, color=MUTED)
+    said = (f"{title}: {', '.join(map(_in_words, rows))}" for title, rows in panels.items())
+    figure.alt = f"Paired {label} from {minus}. {'; '.join(said)}."
     return figure
 
 
