@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from snpkit.ablation.plan import Plan
+from snpkit.ablation.summary import HEADLINE
 from snpkit.explore.plots.ablations import Curve, Difference, learning_curves, paired_differences
 from snpkit.explore.plots.style import Picture
 
@@ -16,7 +17,7 @@ def curves_figure(
     results: Mapping[str, Any],
     table: str,
     *,
-    metric: str = "r10",
+    metric: str = HEADLINE,
     over: Literal["steps", "seconds"] = "steps",
 ) -> Picture | None:
     """The rows of a table over their training, as the paper's Fig. 6; a panel for each corpus.
@@ -44,7 +45,7 @@ def differences_figure(
     results: Mapping[str, Any],
     table: str,
     *,
-    metric: str = "r10",
+    metric: str = HEADLINE,
     way: Literal["same_steps", "same_time"] = "same_steps",
 ) -> Picture | None:
     """Each row of a table minus its baseline, seed by seed; a panel for each corpus.

@@ -6,6 +6,7 @@ from typing import Any
 
 from snpkit.ablation.figures import curves_figure, differences_figure
 from snpkit.ablation.plan import Plan
+from snpkit.ablation.summary import HEADLINE
 from snpkit.explore.plots.style import clean, to_png
 from snpkit.files import atomic_path, write_json, write_text
 
@@ -15,7 +16,7 @@ _HOW = (
     "Mean ± standard deviation over the seeds, on the held-out test clips: text-to-video retrieval "
     "(re-ranked by the cross-modal pass where there is one), the same by the matching score alone, "
     "and accuracy on questions, in %. MdR: median rank, less is better. Difference: mean "
-    "difference in R@10 from the first row in bold, in pairs of equal seed, with its 95 % "
+    "difference in R@1 from the first row in bold, in pairs of equal seed, with its 95 % "
     "confidence interval (Student's t); p of the paired t-test, adjusted for the rows of the table "
     "(Holm), and of the exact sign-flip test, which cannot fall below 2 / 2^seeds. The clips are "
     "the same for all seeds: the spread is that of training, not of the choice of clips."
@@ -72,7 +73,7 @@ def _pooled(plan: Plan, pooled: Mapping[str, Any]) -> str:
     for name, table in plan.tables.items():
         for row, differences in pooled[name].items():
             titles = (plan.rows[row].title, plan.rows[table.baseline].title)
-            pairs = f"{differences['r10']['n']}"
+            pairs = f"{differences[HEADLINE]['n']}"
             lines.append([name, *titles, pairs, *_compared(differences)])
     return _markdown(["table", "row", "minus", "pairs", *_COMPARED], lines)
 
@@ -109,13 +110,13 @@ def _same_time(rows: Mapping[str, Any], found: Mapping[str, Any], baseline: str)
     return _markdown(head, lines)
 
 
-_COMPARED = ("difference in R@10", "p (t, Holm)", "p (signs)", "R@10 is")
+_COMPARED = ("difference in R@1", "p (t, Holm)", "p (signs)", "R@1 is")
 
 
 def _compared(differences: Mapping[str, Any] | None) -> list[str]:
     if not differences:
         return [""] * len(_COMPARED)
-    one = differences["r10"]
+    one = differences[HEADLINE]
     if one["low"] is None:
         return [f"{one['mean']:+.1f}", "", "", verdict(one)]
     interval = f"{one['mean']:+.1f} ({one['low']:+.1f} to {one['high']:+.1f})"

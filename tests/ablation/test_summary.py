@@ -95,9 +95,9 @@ def test_corpora_are_pooled_and_missing_rows_left_out(tmp_path):
     records = made_up_records() + [r | {"corpus": "hard"} for r in made_up_records(gain=5)]
     results = summarise(plan, records)
     assert "third" not in results["corpora"]["easy"]["rows"]
-    pooled = results["pooled"]["II"]["twin"]["r10"]
+    pooled = results["pooled"]["II"]["twin"]["r1"]
     single = [results["corpora"][name]["tables"]["II"]["rows"]["twin"]["difference_same_steps"]
-              ["r10"]["mean"] for name in ("easy", "hard")]  # fmt: skip
+              ["r1"]["mean"] for name in ("easy", "hard")]  # fmt: skip
     assert pooled["n"] == 10
     assert pooled["mean"] == pytest.approx(np.mean(single), rel=1e-3)
     assert pooled["holm_p"] == pooled["t_p"]  # one comparison: nothing to adjust
@@ -117,7 +117,7 @@ def test_several_rows_are_tested_with_holm(tmp_path):
     plan = load_plan(str(write_plan(tmp_path, values)))
     records = made_up_records() + [made_up_record("other", s, 50 + 3 * s) for s in range(5)]
     rows = summarise(plan, records)["corpora"]["easy"]["tables"]["II"]["rows"]
-    tested = [rows[name]["difference_same_steps"]["r10"] for name in ("twin", "other")]
+    tested = [rows[name]["difference_same_steps"]["r1"] for name in ("twin", "other")]
     least, most = sorted(tested, key=lambda one: one["t_p"])
     assert least["holm_p"] == pytest.approx(min(1, 2 * least["t_p"]), rel=1e-3)
     assert most["holm_p"] == pytest.approx(max(2 * least["t_p"], most["t_p"]), rel=1e-3)
