@@ -22,7 +22,8 @@ def test_shipped_plans_can_be_carried_out(name):
         assert recipe.optimisation.total_steps % plan.evaluate_every == 0
         questions = plan.questions_of(row, 3)
         assert (questions is None) == (recipe.model["architecture"] == "twin_tower")
-        assert questions is None or questions.data == recipe.data
+        seen = {(r.data.clips, r.data.frames, r.data.size) for r in (recipe, questions) if r}
+        assert len(seen) == 1  # the weights are made for these frames
     lengths = {plan.recipe_of(row, 0).optimisation.total_steps for row in plan.rows}
     assert len(lengths) == 1  # "same steps" is the same for all
 
