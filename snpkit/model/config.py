@@ -42,6 +42,8 @@ class SNPConfig(PretrainedConfig):
         level1: "in_batch" or "moco" negatives for text-video matching.
         negatives: pairs of the cross-modal matching: "all" B x B, or that many negative videos per
             caption, drawn by their text-video score.
+        hard_negatives: where `negatives` is a number, draw with probability proportional to
+            e^score; False = uniformly.
         itm: add image-text matching with one mismatched caption per sample.
         attentive_masking: probability of a step whose masked positions follow the attention.
         logit_scale: None or False = no temperature (the paper); True = learnable, from 1/0.07; a
@@ -104,6 +106,7 @@ class SNPConfig(PretrainedConfig):
         moco_momentum: float = 0.9999,
         moco_queue: int = 16384,
         negatives: str | int = "all",
+        hard_negatives: bool = True,
         itm: bool = False,
         attentive_masking: float = 0.0,
         logit_scale: float | bool | None = None,

@@ -197,6 +197,8 @@ class SNPContrastiveModel(SNPMatchingModel):
             texts = torch.arange(rows.total, device=device)
             return (texts[:, None] + torch.arange(1, rows.total, device=device)) % rows.total
         detached = text_video.detach().logsumexp(-1)
+        if not self.config.hard_negatives:
+            detached = torch.zeros_like(detached)  # all equally likely
         drawn = objectives.draw_negatives(detached, int(self.config.negatives))
         return gathering.agreed(drawn) if len(rows.counts) > 1 else drawn
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from snpkit.data.cache import FrameCache
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.task_rows import Texts, answer_of, answer_text, check_rows
@@ -86,6 +87,7 @@ def prepare_task(
     train: str = "train",
     held_out: str | None = "validation",
     answers: Sequence[str] | None = None,
+    cache: FrameCache | None = None,
     progress: bool = True,
 ) -> TaskSetup:
     """Load or build the model, its tokenizer and the batches of a downstream task.
@@ -96,6 +98,7 @@ def prepare_task(
             settings and tokenizer; None = start from nothing, with the recipe's model section.
         train, held_out: names of splits.
         answers: the label set of "qa"; None = the commonest answers of the training split.
+        cache: the decoded clips of all splits, built before; None = as the recipe says.
 
     Raises:
         UserError: rows that do not fit the task, or parts that do not fit each other.
@@ -110,7 +113,7 @@ def prepare_task(
         options["answers"] = label_set(training.rows, recipe.task.answers, answers)
     seed_everything(recipe.seed)  # new weights are a function of the recipe's seed alone
     model = from_pretraining(task, given, config, **options)
-    dataset = partial(make_dataset, recipe, progress=progress)
+    dataset = partial(make_dataset, recipe, cache=cache, progress=progress)
     questions = None
     if recipe.task.questions > 1:
         questions = training.rows

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from snpkit.data.cache import FrameCache
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest
 from snpkit.data.shards import ShardRows
@@ -59,6 +60,7 @@ def prepare(
     held_out: str | None = "validation",
     text: str | None = None,
     start: str | Path | None = None,
+    cache: FrameCache | None = None,
     progress: bool = True,
 ) -> Setup:
     """Train or load the tokenizer, mine the significant words, build model and batches.
@@ -67,6 +69,7 @@ def prepare(
         train, held_out: names of splits; a manifest of one split trains on all of it.
         text: BERT directory or hub id that initialises the shared network.
         start: pre-trained checkpoint to go on from, with its tokenizer and model settings.
+        cache: the decoded clips of all splits, built before; None = as the recipe says.
 
     Raises:
         UserError: a split is missing or too small, or parts do not fit each other.
@@ -89,7 +92,7 @@ def prepare(
         model.load_state_dict(given.model.state_dict())
     if text is not None:
         load_text_weights(model, text, vocabulary=tokenizer.get_vocab())
-    dataset = partial(make_dataset, recipe, progress=progress)
+    dataset = partial(make_dataset, recipe, cache=cache, progress=progress)
     batches = PreTrainingBatches(
         dataset(training, training=True),
         tokenizer,
@@ -160,11 +163,20 @@ def _without_sizes(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_dataset(
-    recipe: Recipe, manifest: Manifest, *, training: bool, progress: bool = True
+    recipe: Recipe,
+    manifest: Manifest,
+    *,
+    training: bool,
+    cache: FrameCache | None = None,
+    progress: bool = True,
 ) -> VideoTextDataset:
-    """The samples of a manifest as the recipe wants to see them."""
+    """The samples of a manifest as the recipe wants to see them.
+
+    Args:
+        cache: the decoded clips, built before; None = as the recipe says.
+    """
     data = recipe.data
-    options = {"seed": recipe.seed, "cache": data.cache, "progress": progress}
+    options = {"seed": recipe.seed, "cache": cache or data.cache, "progress": progress}
     options |= {"fit": data.fit, "min_scale": data.min_scale, "guard_seconds": data.guard_seconds}
     kind = ShardDataset if isinstance(manifest.rows, ShardRows) else VideoTextDataset
     return kind(manifest, data.clips, data.frames, data.size, training, **options)

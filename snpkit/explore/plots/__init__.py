@@ -5,6 +5,12 @@ that notebooks show with its alt text, and that pages take as PNG or as SVG.
 """
 
 from snpkit.explore.plots import diagrams
+from snpkit.explore.plots.ablations import (
+    Curve,
+    Difference,
+    learning_curves,
+    paired_differences,
+)
 from snpkit.explore.plots.captions import caption_strip, masking_comparison
 from snpkit.explore.plots.cells import position_similarity, receptive_fields, window_partition
 from snpkit.explore.plots.curves import (
@@ -37,6 +43,8 @@ from snpkit.explore.plots.words import (
 __all__ = [
     "LOSS_TITLES",
     "PART_COLOURS",
+    "Curve",
+    "Difference",
     "Found",
     "Picture",
     "alt_text",
@@ -46,9 +54,11 @@ __all__ = [
     "diagrams",
     "drawable",
     "evaluation_series",
+    "learning_curves",
     "loss_curves",
     "loss_series",
     "masking_comparison",
+    "paired_differences",
     "part_shares",
     "patch_sheet",
     "position_similarity",

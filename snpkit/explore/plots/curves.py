@@ -144,14 +144,15 @@ def _draw_loss(
         )  # fmt: skip
     lost = steps[~np.isfinite(values)]
     ax.plot(lost, np.full(len(lost), 0.02), "|", color=RED, transform=ax.get_xaxis_transform())
-    _step_axes(ax)
+    step_axes(ax)
     heading(ax, LOSS_TITLES.get(name, name), f"{final:.2f}" if np.isfinite(final) else "")
     ax.set_ylabel(drawable(name), fontsize=8, color=MUTED)
 
 
-def _step_axes(ax: Any) -> None:
+def step_axes(ax: Any, unit: str = "step") -> None:
+    """Axes of a curve over a training: few ticks, and `unit` below."""
     ax.margins(x=0.02, y=0.12)
-    ax.set_xlabel("step", fontsize=8, color=MUTED)
+    ax.set_xlabel(drawable(unit), fontsize=8, color=MUTED)
     ax.locator_params(axis="both", nbins=4)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tidy_number(value)))
     ax.grid(axis="y", color=GRID, linewidth=0.6)
@@ -179,7 +180,7 @@ def recall_curves(series: Mapping[str, Series], *, chance: float | None = None) 
         )  # fmt: skip
     if chance is not None:
         ax.axhline(chance, color=ORANGE, linewidth=1.2, linestyle=(0, (4, 2)))
-    _step_axes(ax)
+    step_axes(ax)
     ax.set_ylim(0, 102)
     ax.set_ylabel("R@K, %", fontsize=8, color=MUTED)
     heading(ax, "Found among the first K")

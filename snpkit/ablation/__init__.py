@@ -1,0 +1,1 @@
+"""`snpkit ablate`: many small runs by one plan, measured alike and compared seed by seed."""
