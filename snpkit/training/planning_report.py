@@ -234,7 +234,7 @@ def assumptions(found: "Measurement") -> tuple[str, ...]:
 def _of_scaling(found: "Measurement") -> list[str]:
     full, own = found.steps.full, found.recipe.data.batch_size
     lines = [
-        f"A batch of {own} was not measured, one of {full.batch} was. Time is taken to grow "
+        f"A batch of {own} was not taken here: measured with {full.batch}. Time is taken to grow "
         f"linearly with the samples; {say_seconds(found.steps.fixed_seconds)} of a step do not "
         "grow: the optimiser's share, and what half the batch did not save."
     ]
