@@ -5,6 +5,7 @@ that notebooks show with its alt text, and that pages take as PNG or as SVG.
 """
 
 from snpkit.explore.plots import diagrams
+from snpkit.explore.plots.bars import accuracy_bars
 from snpkit.explore.plots.captions import caption_strip, masking_comparison
 from snpkit.explore.plots.cells import position_similarity, receptive_fields, window_partition
 from snpkit.explore.plots.curves import (
@@ -39,6 +40,7 @@ __all__ = [
     "PART_COLOURS",
     "Found",
     "Picture",
+    "accuracy_bars",
     "alt_text",
     "attention_maps",
     "caption_strip",
