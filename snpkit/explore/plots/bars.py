@@ -1,6 +1,6 @@
 """Accuracies side by side: several models or baselines, for several kinds of questions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from snpkit.errors import UserError
 from snpkit.explore.plots.style import (
     BLUE,
+    GREEN,
     GRID,
     INK,
     MUTED,
@@ -19,21 +20,26 @@ from snpkit.explore.plots.style import (
     text_width,
 )
 
-_COLOURS = (BLUE, ORANGE, OTHER_COLOUR)
+_COLOURS = (BLUE, ORANGE, GREEN)
 _KEY = 8.5  # points, size of the text of the key
 Groups = Mapping[str, float]
 
 
 def accuracy_bars(
-    series: Mapping[str, Groups], *, guessing: float | None = None, title: str = ""
+    series: Mapping[str, Groups],
+    *,
+    baseline: str | None = None,
+    guessing: float | None = None,
+    title: str = "",
 ) -> Picture:
     """One bar for each series in each group, with its number at the end.
 
     Args:
         series: name (at most three) -> {group: percent}; all with the same groups, which are drawn
-            in the order of the first. By custom the last series is what takes no model.
+            in the order of the first.
+        baseline: name of the series that takes no model, which is drawn in grey.
         guessing: percent that blind guessing gives, drawn as a line.
-        title: written above.
+        title: written above, with ", %".
 
     Raises:
         UserError: no series, more than three, or series of different groups.
@@ -47,7 +53,8 @@ def accuracy_bars(
             raise UserError(f"The series {name!r} has other groups than {names[0]!r}.")
     figure = Picture(7.4, 0.75 + (0.16 * len(names) + 0.14) * len(groups))
     (ax,) = figure.panels(1, 1)
-    colours = _COLOURS[: len(names) - 1] + _COLOURS[-1:] if len(names) > 1 else _COLOURS[:1]
+    colours = [OTHER_COLOUR if name == baseline else colour
+               for name, colour in zip(names, _COLOURS, strict=False)]  # fmt: skip
     thick = 0.8 / len(names)
     for place, (name, colour) in enumerate(zip(names, colours, strict=True)):
         rows = np.arange(len(groups)) - 0.4 + thick * (place + 0.5)
@@ -64,13 +71,13 @@ def accuracy_bars(
     ax.xaxis.grid(color=GRID, linewidth=0.6)
     ax.spines[:].set_visible(False)
     note = "" if guessing is None else f"dashed: guessing, {guessing:.0f} %"
-    heading(ax, title or "Accuracy, %", note)
+    heading(ax, f"{title or 'Accuracy'}, %", note)
     _draw_key(ax, names, colours)
     figure.alt = _in_words(series, groups, guessing, title)
     return figure
 
 
-def _draw_key(ax: Any, names: list[str], colours: tuple[str, ...]) -> None:
+def _draw_key(ax: Any, names: Sequence[str], colours: Sequence[str]) -> None:
     start = 0.0
     for name, colour in zip(names, colours, strict=True):
         for text, shift, ink in (("■", 0, colour), (drawable(name, 40), 11, INK)):

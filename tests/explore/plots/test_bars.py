@@ -37,7 +37,15 @@ def test_bars_of_one_group_lie_beside_each_other():
     figure = accuracy_bars({"a": SHARES, "b": SHARES, "c": SHARES})
     edges = sorted((b.get_y(), b.get_y() + b.get_height()) for b in figure.axes[0].patches)
     assert all(end <= start for (_, end), (start, _) in pairwise(edges))
-    assert len({bar.get_facecolor() for bar in figure.axes[0].patches}) == 3
+    colours = [bar.get_facecolor() for bar in figure.axes[0].patches]
+    assert len(set(colours)) == 3
+
+
+def test_the_baseline_alone_is_grey():
+    figure = accuracy_bars({"a": SHARES, "b": SHARES, "c": SHARES}, baseline="b")
+    colours = [bar.get_facecolor()[:3] for bar in figure.axes[0].patches]
+    grey = [max(colour) - min(colour) < 0.1 for colour in colours]
+    assert grey == [False] * 3 + [True] * 3 + [False] * 3
 
 
 def test_guessing_is_a_line_at_its_place_and_is_told():
