@@ -79,7 +79,10 @@ def evaluate(
 
         grounding = measure_grounding(pipeline.explain, manifest)
     if json:
+        from snpkit.commands.facts import command_line, machine_facts
+
         more = {"explanations": asdict(grounding)} if grounding else {}
+        more["facts"] = {"Command": command_line(), **machine_facts(pipeline.model)}
         print(dumps(metrics | more | {"unreadable": unreadable.reasons}, indent=2))
         return 0
     print(task_table(task, metrics))

@@ -1,11 +1,16 @@
 """`snpkit finetune`: retrieval, question answering or multiple choice."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from snpkit.errors import UserError
+
+if TYPE_CHECKING:
+    from snpkit.data.samples import Manifest
+    from snpkit.training.finetuning import TaskSetup
+    from snpkit.training.loop import TrainingResult
 
 
 def finetune(
@@ -79,22 +84,33 @@ def finetune(
         setup, chosen, output, resume=resume, overwrite=overwrite, device=device, progress=progress
     )
     if distributed.is_main() and tested is not None and result.stopped != "interrupted":
-        _measure(setup, source.manifest.split(tested), result.output, start)
+        _measure(setup, source.manifest.split(tested), result, start)
     distributed.shutdown()
     return 130 if result.stopped == "interrupted" else 0
 
 
-def _measure(setup: Any, rows: Any, output: Path, start: str) -> None:
+def _measure(setup: "TaskSetup", rows: "Manifest", result: "TrainingResult", start: str) -> None:
     """Measure on the test split; print it and write metrics.json."""
+    from snpkit.commands.facts import command_line, machine_facts
     from snpkit.files import write_json
     from snpkit.training.setup import make_dataset
 
     recipe = setup.recipe
     dataset = make_dataset(recipe, rows, training=False, progress=False)
     metrics = setup.measure(setup.model, dataset)
-    facts = {"Start": start, "Seed": recipe.seed, "Steps": recipe.optimisation.total_steps}
+    facts = {
+        "Command": command_line(),
+        "Recipe": recipe.name,
+        "Start": start,
+        "Seed": recipe.seed,
+        "Steps": result.step,
+        "Batch": recipe.data.batch_size,
+        "Training rows": len(setup.batches.dataset),
+        "Train (s)": round(result.seconds, 1),
+        **machine_facts(setup.model, recipe),
+    }
     unreadable = dataset.report().reasons
-    write_json(output / "metrics.json", metrics | {"facts": facts, "unreadable": unreadable})
+    write_json(result.output / "metrics.json", metrics | {"facts": facts, "unreadable": unreadable})
     print(task_table(recipe.task.name, metrics))
 
 

@@ -2,8 +2,6 @@
 
 import json
 import math
-import platform
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -165,15 +163,13 @@ def _facts(
 ) -> dict[str, object]:
     import torch
 
-    from snpkit.training.device import autocast_dtype
+    from snpkit.commands.facts import command_line, machine_facts
     from snpkit.training.planning_memory import peak_memory
 
     parameters = sum(parameter.numel() for parameter in setup.model.parameters())
-    device = next(setup.model.parameters()).device
-    dtype = autocast_dtype(setup.recipe.optimisation.precision, device) or torch.float32
     peak = peak_memory(torch.device("cpu"))  # of the program, wherever it trains
     return {
-        "Command": f"snpkit {' '.join(sys.argv[1:])}",
+        "Command": command_line(),
         "Seed": setup.recipe.seed,
         "Steps": result.step,
         "Batch": setup.recipe.data.batch_size,
@@ -181,10 +177,7 @@ def _facts(
         "Training clips": len(setup.batches.dataset),
         **{f"{name} (s)": round(seconds, 1) for name, seconds in phases.items()},
         "Peak memory (GB)": None if peak is None else round(peak / 1e9, 2),
-        "Device": str(device),
-        "Number format": str(dtype).removeprefix("torch."),
-        "Machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
-        f"{platform.system()}, Python {platform.python_version()}, torch {torch.__version__}",
+        **machine_facts(setup.model, setup.recipe),
     }
 
 

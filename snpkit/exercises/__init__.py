@@ -87,6 +87,14 @@ def called(function: Any, *arguments: Any) -> Any:
     return found
 
 
+def number(answer: Any, what: str) -> float | str:
+    """An answer as a plain number, or the sentence that says why it is none."""
+    try:
+        return float(answer)
+    except (TypeError, ValueError):
+        return f"{what} is a number, not {type(answer).__name__}."
+
+
 def find(name: str) -> Exercise:
     """The exercise of this name.
 

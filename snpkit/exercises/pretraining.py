@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from snpkit.evaluation.metrics import chance_metrics
-from snpkit.exercises import Exercise, called
+from snpkit.exercises import Exercise, called, number
 from snpkit.model import objectives
 from snpkit.training.optimisation import learning_rate
 from snpkit.training.recipes import laptop
@@ -43,18 +43,10 @@ _LOST = {
 }
 
 
-def _number(answer: Any, what: str) -> float | str:
-    """A plain number, or what is wrong with it."""
-    try:
-        return float(answer)
-    except (TypeError, ValueError):
-        return f"{what} is a number, not {type(answer).__name__}."
-
-
 def _guessing(answer: Any) -> str | None:
     for batch in _BATCHES:
         found, true = called(answer, batch), math.log(2 * batch - 1)
-        found = _number(found, "the loss")
+        found = number(found, "the loss")
         if isinstance(found, str):
             return found
         if math.isclose(found, true, abs_tol=1e-3):
@@ -123,7 +115,7 @@ def _masked_loss(answer: Any) -> str | None:
 
 def _rate(answer: Any) -> str | None:
     for step in _STEPS:
-        found = _number(called(answer, step), "a learning rate")
+        found = number(called(answer, step), "a learning rate")
         true = learning_rate(laptop.optimisation, step, 1000)
         if isinstance(found, str):
             return found
@@ -149,7 +141,7 @@ def _resume_parts(answer: Any) -> str | None:
 
 def _chance(answer: Any) -> str | None:
     for videos, top in _GALLERIES:
-        found = _number(called(answer, videos, top), "a percentage")
+        found = number(called(answer, videos, top), "a percentage")
         if isinstance(found, str):
             return found
         true = 100 * min(top, videos) / videos
@@ -167,7 +159,7 @@ def _chance(answer: Any) -> str | None:
 
 def _run_days(answer: Any) -> str | None:
     for pairs, batch, epochs, seconds in _RUNS:
-        found = _number(called(answer, pairs, batch, epochs, seconds), "the time")
+        found = number(called(answer, pairs, batch, epochs, seconds), "the time")
         if isinstance(found, str):
             return found
         true = (pairs // batch) * epochs * seconds / 86_400

@@ -41,6 +41,15 @@ def setup_of(corpus, task, start="laptop", **changes):
 
 
 @pytest.mark.parametrize("task", FILES)
+def test_attention_is_computed_as_the_recipe_says_whatever_training_starts_from(corpus, task):
+    for start in ("laptop", None):
+        for asked in ("eager", "sdpa"):
+            model = setup_of(corpus, task, start, **{"model.attn_implementation": asked}).model
+            layer = model.network.bert.encoder.layer[0].attention.self
+            assert layer.config._attn_implementation == asked
+
+
+@pytest.mark.parametrize("task", FILES)
 def test_a_run_learns_is_measured_and_resumes_to_the_same_weights(corpus, tmp_path, task):
     def run(name, evaluate=None, **options):
         setup = setup_of(corpus, task)

@@ -2,7 +2,8 @@
 
 The rows go into `questions.jsonl` and `choices.jsonl` beside the corpus's manifest. Their `extra`
 has the keys of every such data set (`snpkit.data.annotations`): "question", "answer" and
-"answer_type"; or "question" (empty), "options", "label" and "answer" (the true option).
+"answer_type"; or "question" (empty), "options", "label", "answer" (the true option) and "changed"
+(what is wrong with each option: noun, colour, motion or scene; null for the true one).
 """
 
 from dataclasses import replace
@@ -29,6 +30,7 @@ _FORMS = {
     "motion": ("what does the {noun} do?", "what is the {colour} {noun} doing?"),
 }
 _NUMBERS = {1: "one", 2: "two"}
+_NAMES = ("noun", "colour", "motion", "scene")  # in the order of ATTRIBUTES
 
 
 def questions_about(shown: Composition, rng: np.random.Generator) -> list[tuple[str, str, str]]:
@@ -50,21 +52,25 @@ def questions_about(shown: Composition, rng: np.random.Generator) -> list[tuple[
     return asked
 
 
-def options_for(shown: Composition, rng: np.random.Generator) -> tuple[list[str], int]:
-    """Five captions, one of them true, and its place.
+def options_for(
+    shown: Composition, rng: np.random.Generator
+) -> tuple[list[str], int, list[str | None]]:
+    """Five captions, one of them true; its place; and for each the attribute that it gets wrong.
 
     Each false one differs in one of noun, colour, motion and scene, so that all of the clip must be
     understood; the sentence shapes differ in all five.
     """
-    changed = [_with_other(shown, place, rng) for place in range(len(ATTRIBUTES))]
-    written = [write_caption(scene, rng, omission=0.0).text for scene in (shown, *changed)]
+    scenes = [shown, *(_with_other(shown, number, rng) for number in range(len(ATTRIBUTES)))]
+    written = [write_caption(scene, rng, omission=0.0).text for scene in scenes]
     place = int(rng.integers(OPTIONS))
-    false = [written[1 + index] for index in rng.permutation(OPTIONS - 1)]
-    return [*false[:place], written[0], *false[place:]], place
+    order = [1 + int(index) for index in rng.permutation(OPTIONS - 1)]
+    order = [*order[:place], 0, *order[place:]]
+    changed = (None, *_NAMES)
+    return [written[n] for n in order], place, [changed[n] for n in order]
 
 
 def _with_other(shown: Composition, attribute: int, rng: np.random.Generator) -> Composition:
-    name = ("noun", "colour", "motion", "scene")[attribute]
+    name = _NAMES[attribute]
     own = getattr(shown, name)
     # The second object's noun or colour would make the false caption half true.
     taken = {own, (shown.second or {}).get(name)}
@@ -97,8 +103,9 @@ def choice_rows(manifest: Manifest, seed: int = 0) -> list[VideoText]:
     """
     rows = []
     for row, shown, rng in _clips(manifest, seed + 1):
-        options, label = options_for(shown, rng)
+        options, label, changed = options_for(shown, rng)
         extra = {"question": "", "options": options, "label": label, "answer": options[label]}
+        extra["changed"] = changed
         rows.append(replace(row, id=f"{row.id}-choice", caption=options[label], extra=extra))
     return rows
 

@@ -11,6 +11,7 @@ from snpkit.explore.plots.ablations import (
     learning_curves,
     paired_differences,
 )
+from snpkit.explore.plots.bars import accuracy_bars
 from snpkit.explore.plots.captions import caption_strip, masking_comparison
 from snpkit.explore.plots.cells import position_similarity, receptive_fields, window_partition
 from snpkit.explore.plots.curves import (
@@ -47,6 +48,7 @@ __all__ = [
     "Difference",
     "Found",
     "Picture",
+    "accuracy_bars",
     "alt_text",
     "attention_maps",
     "caption_strip",

@@ -21,6 +21,7 @@ ALL = {
     "twin_tower": diagrams.twin_tower,
     "objectives": diagrams.objectives,
     "masking": diagrams.masking,
+    "downstream_heads": diagrams.downstream_heads,
 }
 each = pytest.mark.parametrize("draw", ALL.values(), ids=ALL)
 SVG = "{http://www.w3.org/2000/svg}"
@@ -176,3 +177,20 @@ def test_the_quota_drawn_is_the_quota_of_masking():
     assert f"2 of the {len(words)} word tokens" in diagrams.masking().alt
     hidden = [text.text for text in parts(diagrams.masking(), "text")].count("?")
     assert hidden == 4  # two of each way
+
+
+def test_the_heads_drawn_are_the_heads_of_the_models():
+    """Which model has which head, and that only the answer head begins at random."""
+    from snpkit.model.config import SNPConfig
+    from snpkit.model.downstream import SNPForMultipleChoice, SNPForQuestionAnswering
+
+    config = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+              "vocab_size": 40}  # fmt: skip
+    asked = SNPForQuestionAnswering(SNPConfig(**config), answers=["red", "blue"])
+    chosen = SNPForMultipleChoice(SNPConfig(**config))
+    heads = {name for model in (asked, chosen) for name, _ in model.named_children()}
+    said = [text.text for text in parts(diagrams.downstream_heads(), "text")]
+    assert {"answer_head", "similarity"} <= heads
+    assert {"answer head", "similarity head", "new: random weights"} <= set(said)
+    assert not hasattr(asked, "similarity") and not hasattr(chosen, "answer_head")
+    assert {"retrieval", "multiple choice", "question answering"} <= set(said)

@@ -8,10 +8,12 @@ from snpkit.explore.plots.diagrams.network import (
     transformer_layer,
     twin_tower,
 )
+from snpkit.explore.plots.diagrams.tasks import downstream_heads
 
 __all__ = [
     "Box",
     "Diagram",
+    "downstream_heads",
     "masking",
     "objectives",
     "patch_pipeline",
