@@ -10,17 +10,18 @@ What is compared comes in stages, because only the first and the second need muc
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from snpkit.model import gathering, objectives
 from snpkit.model.gathering import Rows
+from snpkit.model.lengths import to_device, with_facts
 from snpkit.model.matching import SNPMatchingModel
 from snpkit.model.shared import CrossModalPass
 
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]  # tensors, and what `with_facts` adds
 
 
 @dataclass
@@ -42,7 +43,8 @@ class Encoded:
 class Pairs:
     """Pairs of the cross-modal matching; the own pairs come first, in the order of the texts.
 
-    text: int64 [pairs], row of the own captions; video: int64 [pairs], row of the joined batch.
+    text: int64 [pairs], row of the own captions, always in main memory, as captions are sorted by
+    their length there; video: int64 [pairs], row of the joined batch.
     """
 
     text: Tensor
@@ -56,7 +58,7 @@ class Pairs:
             others: int64 [texts, negatives], the other videos beside each text of the joined batch.
         """
         own = torch.arange(rows.start, rows.stop, device=others.device)
-        texts, others = own - rows.start, others[rows]
+        texts, others = torch.arange(rows.stop - rows.start), others[rows]
         return cls(
             torch.cat([texts, texts.repeat_interleave(others.shape[1])]),
             torch.cat([own, others.flatten()]),
@@ -70,7 +72,7 @@ class Pairs:
     def matrix(self, scores: Tensor, texts: int, videos: int) -> Tensor:
         """Scores [pairs] -> [texts, videos], -inf where a pair was not computed."""
         matrix = scores.new_full((texts, videos), -torch.inf)
-        return matrix.index_put((self.text, self.video), scores)
+        return matrix.index_put((self.text.to(scores.device), self.video), scores)
 
 
 class SNPContrastiveModel(SNPMatchingModel):
@@ -84,12 +86,13 @@ class SNPContrastiveModel(SNPMatchingModel):
         raise NotImplementedError
 
     def prepare(self, batch: Batch, *, first: bool = True) -> Batch:
-        """The batch with all that is drawn for it, so that its passes can be repeated.
+        """The batch with all that is drawn for it, so that its passes can be repeated, and with
+        the facts that must not be asked of a device (see `with_facts`).
 
         Args:
             first: no other batch of this step was prepared before.
         """
-        return batch
+        return with_facts(batch)
 
     def encode(self, batch: Batch) -> Encoded:
         """The own rows."""
@@ -207,12 +210,15 @@ class SNPContrastiveModel(SNPMatchingModel):
             visual: [videos, clips + 1, hidden] embedded clip tokens of the joined batch.
         """
         embedded = self.network.embed_text(batch[self.pair_ids])  # once per caption, not per pair
-        # index_select adds up gradients in a fixed order; [text] would add them as its threads
+        mask, lengths = batch["attention_mask"], batch.get("lengths")
+        if lengths is not None:
+            rows = pairs.text.tolist(), pairs.video
+            return self.network.pair_layers(embedded, mask, visual, rows, lengths)
+        texts = to_device(pairs.text.tolist(), mask.device)
+        # index_select adds up gradients in a fixed order; [texts] would add them as its threads
         # come, and no run could be repeated bit for bit.
         return self.network.cross_modal_layers(
-            embedded.index_select(0, pairs.text),
-            batch["attention_mask"][pairs.text],
-            visual.index_select(0, pairs.video),
+            embedded.index_select(0, texts), mask[texts], visual.index_select(0, pairs.video)
         )
 
     def scores_to_draw_by(self, joined: dict[str, Tensor]) -> Tensor | None:
