@@ -43,12 +43,17 @@ class Encoded:
 class Pairs:
     """Pairs of the cross-modal matching; the own pairs come first, in the order of the texts.
 
-    text: int64 [pairs], row of the own captions, always in main memory, as captions are sorted by
-    their length there; video: int64 [pairs], row of the joined batch.
+    captions: row of the own captions, where Python runs, as they are sorted by their length there;
+    video: int64 [pairs], row of the joined batch.
     """
 
-    text: Tensor
+    captions: tuple[int, ...]
     video: Tensor
+
+    @property
+    def text(self) -> Tensor:
+        """The captions as int64 [pairs], on the device of the videos."""
+        return to_device(self.captions, self.video.device)
 
     @classmethod
     def of(cls, others: Tensor, rows: slice) -> Self:
@@ -58,21 +63,22 @@ class Pairs:
             others: int64 [texts, negatives], the other videos beside each text of the joined batch.
         """
         own = torch.arange(rows.start, rows.stop, device=others.device)
-        texts, others = torch.arange(rows.stop - rows.start), others[rows]
-        return cls(
-            torch.cat([texts, texts.repeat_interleave(others.shape[1])]),
-            torch.cat([own, others.flatten()]),
-        )
+        texts, others = range(rows.stop - rows.start), others[rows]
+        beside = (text for text in texts for _ in range(others.shape[1]))
+        return cls((*texts, *beside), torch.cat([own, others.flatten()]))
 
     def split(self, size: int) -> "list[Pairs]":
         """At most `size` pairs each."""
-        pieces = zip(self.text.split(size), self.video.split(size), strict=True)
-        return [Pairs(*piece) for piece in pieces]
+        starts = range(0, len(self.captions), size)
+        return [
+            Pairs(self.captions[start : start + size], self.video[start : start + size])
+            for start in starts
+        ]
 
     def matrix(self, scores: Tensor, texts: int, videos: int) -> Tensor:
         """Scores [pairs] -> [texts, videos], -inf where a pair was not computed."""
         matrix = scores.new_full((texts, videos), -torch.inf)
-        return matrix.index_put((self.text.to(scores.device), self.video), scores)
+        return matrix.index_put((self.text, self.video), scores)
 
 
 class SNPContrastiveModel(SNPMatchingModel):
@@ -212,9 +218,9 @@ class SNPContrastiveModel(SNPMatchingModel):
         embedded = self.network.embed_text(batch[self.pair_ids])  # once per caption, not per pair
         mask, lengths = batch["attention_mask"], batch.get("lengths")
         if lengths is not None:
-            rows = pairs.text.tolist(), pairs.video
+            rows = pairs.captions, pairs.video
             return self.network.pair_layers(embedded, mask, visual, rows, lengths)
-        texts = to_device(pairs.text.tolist(), mask.device)
+        texts = pairs.text
         # index_select adds up gradients in a fixed order; [texts] would add them as its threads
         # come, and no run could be repeated bit for bit.
         return self.network.cross_modal_layers(

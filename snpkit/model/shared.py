@@ -64,29 +64,7 @@ class SharedNetwork(nn.Module):
         Args:
             lengths: of the captions; padding then is not computed, and its vectors are 0.
         """
-        if lengths is None:
-            output = self.bert(input_ids=input_ids, attention_mask=attention_mask)
-            return TextPass(output.last_hidden_state, output.pooler_output)
-        chunks, tokens = make_chunks(lengths, input_ids.device), []
-        for chunk in chunks:
-            rows, width = to_device(chunk.rows, input_ids.device), slice(chunk.length)
-            embedded = self.bert.embeddings(input_ids=input_ids[rows, width])
-            mask = attention_mask[rows, width] if chunk.padded else None
-            tokens.append(self._layers(self.bert.encoder, embedded, mask))
-        pooled = [self.bert.pooler(each) for each in tokens]
-        order, width = [chunk.rows for chunk in chunks], input_ids.shape[1]
-        widened = [widen(each, width) for each in tokens]
-        return TextPass(put_back(widened, order), put_back(pooled, order))
-
-    def _layers(self, encoder: BertEncoder, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        """All layers: hidden [rows, tokens, hidden], mask [rows, tokens] or None = all real."""
-        if mask is not None:
-            # Without the skip: whether all is real would be asked of the device.
-            mask = create_bidirectional_mask(
-                config=self.bert.config, inputs_embeds=hidden, attention_mask=mask,
-                allow_is_bidirectional_skip=False,
-            )
-        return encoder(hidden, attention_mask=mask).last_hidden_state
+        return text_pass(self.bert, input_ids, attention_mask, lengths)
 
     def embed_text(self, input_ids: Tensor) -> Tensor:
         """LN(word + position + type 0): [batch, tokens] -> [batch, tokens, hidden]."""
@@ -180,9 +158,9 @@ class SharedNetwork(nn.Module):
             mask = torch.cat([mask, mask.new_ones(visual.shape[:2])], dim=1)
         if self.config.gradient_checkpointing_pairs and torch.is_grad_enabled():
             return checkpoint(
-                self._layers, self.cross_encoder, joint, mask, use_reentrant=False
+                run_layers, self.bert, self.cross_encoder, joint, mask, use_reentrant=False
             )
-        return self._layers(self.cross_encoder, joint, mask)
+        return run_layers(self.bert, self.cross_encoder, joint, mask)
 
 
 class ThreeFusion(SharedNetwork):
@@ -239,6 +217,38 @@ NETWORKS: dict[str, type[SharedNetwork]] = {
     "three_fusion": ThreeFusion,
     "twin_tower": TwinTower,
 }
+
+
+def text_pass(
+    bert: BertModel, input_ids: Tensor, attention_mask: Tensor, lengths: Lengths | None = None
+) -> TextPass:
+    """Captions alone through a BERT; see `SharedNetwork.text_pass`."""
+    if lengths is None:
+        output = bert(input_ids=input_ids, attention_mask=attention_mask)
+        return TextPass(output.last_hidden_state, output.pooler_output)
+    chunks, tokens = make_chunks(lengths, input_ids.device), []
+    for chunk in chunks:
+        rows, width = to_device(chunk.rows, input_ids.device), slice(chunk.length)
+        embedded = bert.embeddings(input_ids=input_ids[rows, width])
+        mask = attention_mask[rows, width] if chunk.padded else None
+        tokens.append(run_layers(bert, bert.encoder, embedded, mask))
+    pooled = [bert.pooler(each) for each in tokens]
+    order, width = [chunk.rows for chunk in chunks], input_ids.shape[1]
+    widened = [widen(each, width) for each in tokens]
+    return TextPass(put_back(widened, order), put_back(pooled, order))
+
+
+def run_layers(
+    bert: BertModel, encoder: BertEncoder, hidden: Tensor, mask: Tensor | None
+) -> Tensor:
+    """All layers: hidden [rows, tokens, hidden], mask [rows, tokens] or None = all real."""
+    if mask is not None:
+        # Without the skip: whether all is real would be asked of the device.
+        mask = create_bidirectional_mask(
+            config=bert.config, inputs_embeds=hidden, attention_mask=mask,
+            allow_is_bidirectional_skip=False,
+        )  # fmt: skip
+    return encoder(hidden, attention_mask=mask).last_hidden_state
 
 
 @torch.no_grad()

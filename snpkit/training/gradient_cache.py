@@ -192,7 +192,7 @@ class _Cache:
                     if number == 0:
                         own = own_pairs(output, part.size)
                         losses = self.model.cross_losses(part.batch, own_visual, own)
-                theirs = gradient[part.rows][piece.text.to(gradient.device), piece.video]
+                theirs = gradient[part.rows][piece.text, piece.video]
                 self._backward(part, losses, [(computed, theirs)])
 
     def _encode_again(self, parts: list[_Part], joined: dict[str, Tensor]) -> None:

@@ -70,8 +70,8 @@ def _pairs_alone(
 ) -> Callable[[], Tensor]:
     """The cross-modal pass of `count` pairs, from embeddings to scores."""
     texts, device = len(batch["input_ids"]), batch["input_ids"].device
-    rows = torch.arange(count) % texts
-    pairs = Pairs(rows, rows.to(device))
+    videos = torch.arange(count, device=device) % texts
+    pairs = Pairs(tuple(row % texts for row in range(count)), videos)
     shape = (texts, batch["pixel_values"].shape[1], model.config.hidden_size)
     clips = torch.zeros(shape, device=device)
 
