@@ -166,7 +166,8 @@ def compare_all(subjects: Sequence[Subject], repeat: int) -> list[Comparison]:
 
 
 def _say(spread: Spread, digits: int = 0) -> str:
-    """Such as "5.2 (4.9 to 5.6)"."""
+    """Such as "5.2 (4.9 to 5.6)", with two digits more where a rate is small."""
+    digits = max(digits, 0 if spread.median >= 10 else 2 - (spread.median >= 1))
     median, low, high = (
         f"{value:,.{digits}f}" for value in (spread.median, spread.low, spread.high)
     )

@@ -5,6 +5,9 @@ computed, so that a busy machine does not blur the figures; with several threads
 the wall, as threads that wait for each other would count too.
 """
 
+import ctypes
+import gc
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -77,9 +80,12 @@ def _serve(connection: Connection, build: Callable[..., Turn], arguments: tuple[
     try:
         work = build(*arguments)
         work()
+        give_memory_back()
         connection.send(describe_machine())
         while connection.recv() == "turn":
-            connection.send(timed(work))
+            answer = timed(work)
+            give_memory_back()
+            connection.send(answer)
     except EOFError:
         pass
     except UserError as error:
@@ -100,6 +106,14 @@ def timed(work: Turn) -> Answer:
     result = work()
     seconds = clock() - start
     return Answer(seconds, result, peak_memory(torch.device("cpu")))
+
+
+def give_memory_back() -> None:
+    """What was freed goes back to the system, for the other process; only where C's library can."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 def describe_machine() -> tuple[str, str]:

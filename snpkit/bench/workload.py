@@ -55,7 +55,7 @@ class Workload:
             raise UserError(f"--size is {self.size!r}; choose one of: {', '.join(SIZES)}.")
         if self.precision not in ("fp32", "bf16"):
             raise UserError(f"--precision is {self.precision!r}; choose fp32 or bf16.")
-        if self.batch < 2 or self.clips < 1 or (self.layers or 1) < 1:
+        if self.batch < 2 or self.clips < 1 or (self.layers is not None and self.layers < 1):
             raise UserError("A step takes --batch 2 or more, and 1 or more clips and layers.")
         if not _SHORTEST <= self.mean <= self.limit:
             raise UserError(
