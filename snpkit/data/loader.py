@@ -36,6 +36,8 @@ class ShuffledBatches:
         *,
         rank: int = 0,
         world_size: int = 1,
+        kinds: np.ndarray | None = None,
+        group: int = 1,
     ) -> None:
         """Set up epoch 0.
 
@@ -46,6 +48,8 @@ class ShuffledBatches:
             drop_last: leave out the incomplete last batch; contrastive losses want equal batches.
             rank: the share of each batch that this process takes ...
             world_size: ... of so many.
+            kinds: int [size], the kind of each sample, and
+            group: how many of one kind stand side by side, as far as there are so many.
 
         Raises:
             UserError: there is no whole batch, or it does not divide among the processes.
@@ -61,6 +65,7 @@ class ShuffledBatches:
             )
         self.size, self.batch_size, self.seed, self.drop_last = size, batch_size, seed, drop_last
         self.rank, self.world_size = rank, world_size
+        self.kinds, self.group = kinds, group
         self.epoch = self.position = 0
 
     def __len__(self) -> int:
@@ -79,10 +84,25 @@ class ShuffledBatches:
 
         Each list is made when its turn comes: those of a whole epoch of millions fill the memory.
         """
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.size)
+        order = self._shuffled(np.random.default_rng([self.seed, self.epoch]))
         starts = range(0, len(self) * self.batch_size, self.batch_size)[self.position :]
         batches = (order[start : start + self.batch_size] for start in starts)
         return (batch[self.rank :: self.world_size].tolist() for batch in batches)
+
+    def _shuffled(self, random: np.random.Generator) -> np.ndarray:
+        """A random order of the samples, in which groups of one kind stand together."""
+        order = random.permutation(self.size)
+        if self.kinds is None or self.group == 1:
+            return order
+        order = order[np.argsort(self.kinds[order], kind="stable")]  # kind by kind
+        _, counts = np.unique(self.kinds, return_counts=True)
+        cuts = [
+            start + offset
+            for start, count in zip(counts.cumsum() - counts, counts, strict=True)
+            for offset in range(0, count, self.group)
+        ]
+        groups = np.split(order, cuts[1:])
+        return np.concatenate([groups[place] for place in random.permutation(len(groups))])
 
     def advance(self) -> None:
         """Take one batch; after the last one of an epoch comes the first of the next."""

@@ -1,7 +1,8 @@
 """Batches for pre-training: frames, captions, masks and significant words of each step."""
 
+import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from snpkit.data.loader import ShuffledBatches, make_loader
 from snpkit.data.shards import ShardRows
 from snpkit.data.shards_order import ShardBatches
 from snpkit.errors import UserError
+from snpkit.language.counting import normal_form
 from snpkit.language.masking import (
     MaskVocabulary,
     draw_significant_positions,
@@ -35,13 +37,20 @@ class ShuffledSamples:
     A subclass says in `build` what becomes of collated samples.
     """
 
-    def __init__(self, dataset: VideoTextDataset, tokenizer: Any, recipe: Recipe) -> None:
+    def __init__(
+        self,
+        dataset: VideoTextDataset,
+        tokenizer: Any,
+        recipe: Recipe,
+        kinds: np.ndarray | None = None,
+    ) -> None:
         share = {"rank": distributed.rank(), "world_size": distributed.world_size()}
         rows, size = dataset.manifest.rows, recipe.data.batch_size
         if isinstance(rows, ShardRows):  # neighbours of an order that stays within a few files
             order = ShardBatches(rows, size, recipe.seed, **share)
         else:
-            order = ShuffledBatches(len(dataset), size, recipe.seed, **share)
+            alike = {"kinds": kinds, "group": recipe.data.group}
+            order = ShuffledBatches(len(dataset), size, recipe.seed, **share, **alike)
         self.dataset, self.tokenizer, self.recipe = dataset, tokenizer, recipe
         self.loader = make_loader(dataset, order, recipe.data.workers)
 
@@ -108,7 +117,10 @@ class PreTrainingBatches(ShuffledSamples):
         Raises:
             UserError: the data set holds less than one batch.
         """
-        super().__init__(dataset, tokenizer, recipe)
+        rows = dataset.manifest.rows
+        alike = recipe.data.group > 1 and not isinstance(rows, ShardRows)
+        kinds = caption_kinds((row.caption for row in rows), table) if alike else None
+        super().__init__(dataset, tokenizer, recipe, kinds)
         self.table = table
         self.vocabulary = MaskVocabulary.build(tokenizer, table)
         self.words, self.mismatched = words, mismatched
@@ -166,3 +178,17 @@ class PreTrainingBatches(ShuffledSamples):
                 )
             false.append(found.caption)
         return false
+
+
+def caption_kinds(captions: Iterable[str], table: SignificanceTable) -> np.ndarray:
+    """Captions that share their two commonest significant words are of one kind: int64 [captions].
+
+    In a batch of captions of one kind these words tell nothing apart: the others have to.
+    """
+    numbers: dict[tuple[str, ...], int] = {}
+    kinds = []
+    for caption in captions:
+        words = {normal_form(word) for word in re.findall(r"[\w'-]+", caption)}
+        known = sorted((table.rank(word), word) for word in words if table.rank(word) is not None)
+        kinds.append(numbers.setdefault(tuple(word for _, word in known[:2]), len(numbers)))
+    return np.array(kinds)

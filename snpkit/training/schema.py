@@ -39,6 +39,7 @@ class DataRecipe:
     fit: Literal["crop", "long"] = "crop"  # centre square; or long side = size, rest padded
     min_scale: float = 1.0  # "long", in training: the long side is min_scale x size .. size
     batch_size: int = 64  # samples of one forward pass over ALL processes (256 = 8 GPUs x 32)
+    group: int = 1  # captions side by side in a batch that share their two commonest words
     max_tokens: int = 30  # caption length with [CLS] and [SEP]
     tokenizer: str = "own"  # "own" trains a small WordPiece; else a directory or a hub id
     vocabulary_size: int = 2000  # of the own WordPiece
@@ -55,6 +56,7 @@ class DataRecipe:
         _require(self.max_tokens > 2, "data.max_tokens must leave room between [CLS] and [SEP]")
         _require(self.workers >= 0 and self.guard_seconds >= 0,
                  "data.workers and data.guard_seconds must be 0 or more")
+        _require(self.group >= 1, "data.group must be 1 or more")
         _require(0 < self.min_scale <= 1, "data.min_scale must lie above 0 and up to 1")
         _require(self.fit == "long" or self.min_scale == 1,
                  'data.min_scale below 1 needs data.fit "long"')

@@ -1,5 +1,8 @@
 """Batches: every sample once, an exact position, and the same batches from any worker."""
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -164,3 +167,21 @@ def test_order_and_data_set_must_fit(manifest):
     dataset = VideoTextDataset(manifest, 1, 1, 40, training=False)
     with pytest.raises(UserError, match="11 samples is not of 10"):
         make_loader(dataset, ShuffledBatches(11, 3))
+
+
+@given(st.lists(st.integers(0, 4), min_size=8, max_size=80), st.integers(2, 6), st.integers(0, 9))
+def test_groups_of_one_kind_stand_together(kinds, group, seed):
+    kinds = np.array(kinds)
+    batches = ShuffledBatches(len(kinds), 1, seed, kinds=kinds, group=group)
+    order = [index for batch in batches for index in batch]
+    assert sorted(order) == list(range(len(kinds)))
+    # Each kind falls into whole groups and one rest; two groups of a kind may meet by chance.
+    pieces = sum(-(-int(count) // group) for count in np.bincount(kinds))
+    changes = sum(kinds[a] != kinds[b] for a, b in itertools.pairwise(order))
+    assert changes <= pieces - 1
+
+
+def test_groups_do_not_touch_the_order_when_there_are_none():
+    plain = list(ShuffledBatches(30, 5, 3))
+    assert plain == list(ShuffledBatches(30, 5, 3, kinds=np.zeros(30), group=1))
+    assert plain == list(ShuffledBatches(30, 5, 3, kinds=None, group=4))

@@ -12,7 +12,7 @@ from snpkit.errors import UserError
 from snpkit.language.significance import SignificanceTable, significance_of
 from snpkit.language.tokenizer import encode_captions, train_tokenizer
 from snpkit.training import distributed
-from snpkit.training.batches import PreTrainingBatches
+from snpkit.training.batches import PreTrainingBatches, caption_kinds
 from snpkit.training.recipes import get_recipe
 from snpkit.training.schema import override
 
@@ -184,3 +184,27 @@ def test_worker_processes_change_nothing(parts):
     for workers in (0, 2):
         batches = make((plain, tokenizer, table), {"data.workers": workers})
         assert same(take(batches, 5), cached)
+
+
+def test_captions_with_the_same_two_commonest_words_stand_side_by_side(parts):
+    _, _, table = parts
+    words = table.significant_words
+    common, second, rare = words[0], words[1], words[-1]
+    captions = [f"the {common}, {second}", f"{second} and {common.upper()} {rare}", rare, "", "zzz",
+                f"{common} {rare}"]  # fmt: skip
+    kinds = caption_kinds(captions, table).tolist()
+    assert kinds[0] == kinds[1] and kinds[3] == kinds[4]
+    assert len(set(kinds)) == 4
+
+
+def test_a_batch_holds_groups_and_resumes_with_them(parts):
+    dataset, _, table = parts
+    batches = make(parts, {"data.group": 3})
+    kinds = caption_kinds((row.caption for row in dataset.manifest.rows), table)
+    assert batches.loader.batches.kinds.tolist() == kinds.tolist()
+    first = take(batches, 5)
+    state = batches.state_dict()
+    expected = take(batches, 3)
+    resumed = make(parts, {"data.group": 3})
+    resumed.load_state_dict(state)
+    assert same(take(resumed, 3), expected) and not same(first[:3], expected)
