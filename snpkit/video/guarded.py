@@ -210,7 +210,7 @@ def _launch(megabytes: int) -> _Worker:
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
-        context.set_forkserver_preload(["snpkit.video.guarded", "snpkit.video.reader"])
+        context.set_forkserver_preload(["av", "snpkit.video.guarded", "snpkit.video.reader"])
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, megabytes), daemon=True)
     process.start()
