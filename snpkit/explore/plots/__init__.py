@@ -7,6 +7,7 @@ that notebooks show with its alt text, and that pages take as PNG or as SVG.
 from snpkit.explore.plots import diagrams
 from snpkit.explore.plots.captions import caption_strip, masking_comparison
 from snpkit.explore.plots.cells import position_similarity, receptive_fields, window_partition
+from snpkit.explore.plots.costs import growth_curves, share_bars
 from snpkit.explore.plots.curves import (
     LOSS_TITLES,
     evaluation_series,
@@ -46,6 +47,7 @@ __all__ = [
     "diagrams",
     "drawable",
     "evaluation_series",
+    "growth_curves",
     "loss_curves",
     "loss_series",
     "masking_comparison",
@@ -57,6 +59,7 @@ __all__ = [
     "relevance_overlay",
     "retrieval_strip",
     "sampling_plan",
+    "share_bars",
     "significance_distribution",
     "similarity_matrix",
     "smooth",
