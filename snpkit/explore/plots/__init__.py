@@ -14,6 +14,7 @@ from snpkit.explore.plots.ablations import (
 from snpkit.explore.plots.bars import accuracy_bars
 from snpkit.explore.plots.captions import caption_strip, masking_comparison
 from snpkit.explore.plots.cells import position_similarity, receptive_fields, window_partition
+from snpkit.explore.plots.costs import growth_curves, share_bars
 from snpkit.explore.plots.curves import (
     LOSS_TITLES,
     evaluation_series,
@@ -57,6 +58,7 @@ __all__ = [
     "diagrams",
     "drawable",
     "evaluation_series",
+    "growth_curves",
     "learning_curves",
     "loss_curves",
     "loss_series",
@@ -71,6 +73,7 @@ __all__ = [
     "retrieval_strip",
     "sampling_plan",
     "scaling_curves",
+    "share_bars",
     "significance_distribution",
     "similarity_matrix",
     "smooth",
