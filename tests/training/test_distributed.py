@@ -17,7 +17,8 @@ ROOT = FOLDER.parents[1]
 
 def run_pytest(*arguments: str) -> str:
     command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider"]
-    result = subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=ROOT)
+    result = subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=ROOT,
+                            timeout=400)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -25,7 +26,8 @@ def run_pytest(*arguments: str) -> str:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("file", FILES)
 def test_several_processes_compute_what_one_computes(file):
-    options = ("-o", "addopts=--import-mode=importlib")
+    # No watchdog thread: a forked process would wait for ever for the one that it has not got.
+    options = ("-o", "addopts=--import-mode=importlib", "-o", "faulthandler_timeout=0")
     listed = run_pytest("--collect-only", "-q", *options, str(FOLDER / file))
     cases = [line for line in listed.splitlines() if "::" in line]
     assert len(cases) >= FILES[file]
