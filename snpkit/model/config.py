@@ -49,6 +49,9 @@ class SNPConfig(PretrainedConfig):
         logit_scale: None or False = no temperature (the paper); True = learnable, from 1/0.07; a
             number = learnable, from that number. LVWM and cross-modal scores then get their own,
             which start at 1, because their scores are not cosines.
+        answer_from: what the answer head of question answering reads: "pooled", the pooled vector
+            of question and video (the paper), or "pooled_and_clips", the mean clip token as well,
+            so that the gradient of an answer reaches the visual side without passing the layers.
         tasks: the losses to compute.
 
     Raises:
@@ -110,6 +113,7 @@ class SNPConfig(PretrainedConfig):
         itm: bool = False,
         attentive_masking: float = 0.0,
         logit_scale: float | bool | None = None,
+        answer_from: str = "pooled",
         tasks: Sequence[str] = TASKS,
         **kwargs: Any,
     ) -> None:
@@ -132,6 +136,7 @@ class SNPConfig(PretrainedConfig):
             "text_mlm": ("masked", "unmasked"),
             "lvwm_stage": ("after", "before", "both"),
             "level1": ("in_batch", "moco"),
+            "answer_from": ("pooled", "pooled_and_clips"),
         }
         for field, allowed in choices.items():
             self._require(field, getattr(self, field) in allowed, f"choose one of {allowed}")

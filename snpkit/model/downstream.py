@@ -143,8 +143,9 @@ class SNPForQuestionAnswering(SNPDownstreamModel):
         super().__init__(config)
         del self.similarity  # the answer head takes its place
         hidden = config.hidden_size
+        read = hidden if config.answer_from == "pooled" else 2 * hidden
         self.answer_head = nn.Sequential(
-            nn.Linear(hidden, 2 * hidden), nn.ReLU(), nn.Linear(2 * hidden, config.num_labels)
+            nn.Linear(read, 2 * hidden), nn.ReLU(), nn.Linear(2 * hidden, config.num_labels)
         )
         self.post_init()
 
@@ -177,7 +178,9 @@ class SNPForQuestionAnswering(SNPDownstreamModel):
     ) -> Tensor:
         """Questions [batch, tokens] and clip tokens [batch, clips, hidden] -> [batch, answers]."""
         joint = self.network.cross_modal_pass(input_ids, attention_mask, clip_tokens)
-        return self.answer_head(joint.pooled)
+        if self.config.answer_from == "pooled":
+            return self.answer_head(joint.pooled)
+        return self.answer_head(torch.cat([joint.pooled, clip_tokens.mean(1)], dim=-1))
 
 
 class SNPForMultipleChoice(SNPDownstreamModel):

@@ -111,6 +111,7 @@ def prepare_task(
     options = {}
     if task == "qa":
         options["answers"] = label_set(training.rows, recipe.task.answers, answers)
+        config.answer_from = recipe.task.answer_from
     seed_everything(recipe.seed)  # new weights are a function of the recipe's seed alone
     model = from_pretraining(task, given, config, **options)
     dataset = partial(make_dataset, recipe, cache=cache, progress=progress)

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from snpkit.errors import UserError
 from snpkit.training import distributed
 from snpkit.training.history import History
+from snpkit.training.planning_memory import current_memory
 
 if TYPE_CHECKING:
     from snpkit.training.loop import TrainingResult
@@ -79,6 +80,8 @@ class Readout:
         tensors = [t for r in records for t in (*r.values.values(), r.skipped, *r.bad)]
         numbers = iter(torch.stack([t.float() for t in tensors]).tolist())  # the one transfer
         lines = [self._line(record, numbers) for record in records]
+        # Of the whole process: the last line of each group shows whether a long run grows.
+        lines[-1]["memory_mb"] = round(current_memory(records[-1].skipped.device) / 1e6, 1)
         if self.history is not None:
             self.history.write(lines)
         self.bar.update(len(records))

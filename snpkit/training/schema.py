@@ -143,6 +143,7 @@ class TaskRecipe:
     name: Literal["pretraining", "retrieval", "qa", "multichoice"] = "pretraining"
     answers: int = 1000  # "qa": the label set holds the commonest answers of the training split
     questions: int = 1  # "qa": questions about each video of a batch, which is encoded once for all
+    answer_from: Literal["pooled", "pooled_and_clips"] = "pooled"  # "qa": see SNPConfig
 
     def __post_init__(self) -> None:
         _require(self.answers > 1, "task.answers must be 2 or more")

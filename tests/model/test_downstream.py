@@ -84,6 +84,28 @@ def test_answers_are_classified_from_the_joint_pass_and_unlabelled_rows_do_not_c
     assert all(p.grad is None or not p.grad.any() for p in model.parameters())
 
 
+def test_the_answer_head_may_read_the_clips_besides_the_pooled_vector(pretrained, tmp_path):
+    config = copy.deepcopy(pretrained.config)
+    config.answer_from = "pooled_and_clips"
+    model = from_pretraining("qa", pretrained, config, answers=ANSWERS).eval()
+    batch = batch_of()
+    clips = model.encode_video(batch["pixel_values"]).clip_tokens
+    joint = model.network.cross_modal_pass(batch["input_ids"], batch["attention_mask"], clips)
+    read = torch.stack([
+        torch.cat([joint.pooled[row], sum(clips[row]) / len(clips[row])]) for row in range(4)
+    ])  # fmt: skip
+    assert torch.allclose(model(batch).logits, model.answer_head(read), atol=1e-5)
+    # A layer that hears nothing of the video does not keep the gradient from it.
+    tokens = clips.detach().requires_grad_()
+    model.network.cross_modal_pass = lambda *_: joint
+    model.answer_logits(batch["input_ids"], batch["attention_mask"], tokens)[:, 0].sum().backward()
+    assert tokens.grad.abs().sum() > 0
+    del model.network.cross_modal_pass
+    model.save_pretrained(tmp_path)
+    again = SNPForQuestionAnswering.from_pretrained(tmp_path).eval()
+    assert torch.allclose(again(batch).logits, model(batch).logits, atol=1e-6)
+
+
 def test_options_are_scored_one_by_one(pretrained):
     model = from_pretraining("multichoice", pretrained, pretrained.config).eval()
     batch = batch_of(options=5)

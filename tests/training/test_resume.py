@@ -18,8 +18,9 @@ from snpkit.training.history import read_history
 
 
 def numbers(folder):
-    """The history without its clock."""
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in read_history(folder)]
+    """The history without its clock and the memory of the process."""
+    machine = ("seconds", "memory_mb")
+    return [{k: v for k, v in line.items() if k not in machine} for line in read_history(folder)]
 
 
 class Killed(BaseException):
