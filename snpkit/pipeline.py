@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from snpkit.language.significance import SignificanceTable
     from snpkit.model.matching import SNPMatchingModel
 
-SHIPPED = ("laptop",)  # checkpoints in data_samples/checkpoints
-
-
 @dataclass
 class Pipeline:
     """Everything that is needed to ask a trained model.
@@ -214,10 +211,11 @@ def load(name_or_path: str | Path, *, device: str = "auto", **options: Any) -> P
     """
     from snpkit.language.significance import SignificanceTable
     from snpkit.language.tokenizer import load_tokenizer
+    from snpkit.loading import load_model, locate
     from snpkit.training.checkpoint import find_checkpoint
     from snpkit.training.device import choose_device, prepare_cpu
 
-    checkpoint = find_checkpoint(_locate(str(name_or_path)))
+    checkpoint = find_checkpoint(locate(str(name_or_path)))
     folder = checkpoint.folder
     if checkpoint.warning:
         logging.getLogger(__name__).warning(checkpoint.warning)
@@ -232,77 +230,3 @@ def load(name_or_path: str | Path, *, device: str = "auto", **options: Any) -> P
     path = folder / "significance.json"
     table = SignificanceTable.load(path) if path.is_file() else None
     return Pipeline(model, tokenizer, table, folder, checkpoint.training)
-
-
-def load_model(folder: Path, **options: Any) -> "SNPMatchingModel":
-    """`from_pretrained` of the class that wrote the checkpoint, strictly: every weight there and
-    none left over.
-
-    Raises:
-        CheckpointError: config and weights do not fit each other; the message lists the names.
-    """
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
-
-    from snpkit.files import read_json
-    from snpkit.model.downstream import DOWNSTREAM
-    from snpkit.model.pretraining import SNPForPreTraining
-    from snpkit.training.checkpoint import without_progress_bar
-
-    classes = {kind.__name__: kind for kind in (SNPForPreTraining, *DOWNSTREAM.values())}
-    try:
-        config = read_json(folder / "config.json")
-        kind, names = config.get("model_type"), config.get("architectures") or ["SNPForPreTraining"]
-    except (UserError, AttributeError) as error:
-        raise CheckpointError(f"{folder / 'config.json'} is no model configuration.") from error
-    if kind != "snpkit":
-        raise CheckpointError(f"{folder} holds a {kind!r} model; snpkit reads its own checkpoints.")
-    if not isinstance(names, list) or names[0] not in classes:
-        raise CheckpointError(
-            f"{folder / 'config.json'} names the model {names}; snpkit knows {', '.join(classes)}."
-        )
-    try:
-        with without_progress_bar():
-            model, info = classes[names[0]].from_pretrained(
-                folder,
-                output_loading_info=True,
-                use_safetensors=True,
-                local_files_only=True,
-                ignore_mismatched_sizes=True,  # they are reported below, with the other misfits
-                **options,
-            )
-    except UserError as error:
-        raise CheckpointError(f"{folder / 'config.json'} cannot be used: {error}") from error
-    except (OSError, ValueError, TypeError, RuntimeError, LookupError, AttributeError,
-            SafetensorError, StrictDataclassError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        raise CheckpointError(f"The checkpoint {folder} cannot be loaded: {reason}") from error
-    misfits = {name: list(info[f"{name}_keys"]) for name in ("missing", "unexpected", "mismatched")}
-    if any(misfits.values()):
-        found = "; ".join(f"{name}: {values[:3]}" for name, values in misfits.items() if values)
-        raise CheckpointError(f"The weights in {folder} do not fit its config.json ({found}).")
-    return model
-
-
-def _locate(name: str) -> Path:
-    if name in SHIPPED:
-        from snpkit.data.samples import samples_folder
-
-        return samples_folder() / "checkpoints" / name
-    path = Path(name)
-    if path.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
-        return path
-    return _download(name)
-
-
-def _download(hub_id: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        # Nothing but tables of numbers and text: no pickled weights, no code.
-        return Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.safetensors", "*.txt"]))
-    except Exception as error:
-        raise CheckpointError(
-            f"There is no checkpoint folder {hub_id}, and the hub gives none of that name here "
-            f"({type(error).__name__}); check the name and the connection."
-        ) from None
