@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
 from snpkit.language.significance import SignificanceTable
 from snpkit.language.table_files import WordEntry
@@ -51,3 +53,9 @@ def noise(seed=0, clips=2, frames=2, size=32) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     shape = (clips, frames, 3, size, size)
     return torch.randint(256, shape, dtype=torch.uint8, generator=generator)
+
+
+def noise_picture(seed=0, deviation=80.0, width=48, height=40) -> Image.Image:
+    """A grey RGB picture of noise; Pillow's own noise takes no seed."""
+    grey = np.random.default_rng(seed).normal(128, deviation, (height, width)).clip(0, 255)
+    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")

@@ -12,7 +12,7 @@ from snpkit.explore.explanation import read_caption
 from snpkit.explore.relevance import relevance_maps
 from snpkit.explore.significance import KINDS, word_vectors
 from snpkit.explore.substitution import exchange_words
-from tests.explore.explaining import noise, small_pipeline
+from tests.explore.explaining import noise, noise_picture, small_pipeline
 
 ODD = [
     "kite", "<img src=x onerror=alert(1)>", "<script>red</script> & \"kite\"",
@@ -160,11 +160,9 @@ def test_maps_over_the_frames_lie_in_the_unit_interval(pipeline):
 
 
 def test_a_padded_picture_is_explained_where_it_is_real(tmp_path):
-    from PIL import Image
-
     pipeline = small_pipeline(image_fit="long")
     path = tmp_path / "wide.png"
-    Image.effect_noise((64, 32), 80).convert("RGB").save(path)
+    noise_picture(width=64, height=32).save(path)
     found = pipeline.explain("a red kite", path)
     assert found.frames.shape == (2, 2, 3, 32, 32)
     assert (found.relevance[..., 2:, :] <= found.relevance[..., :2, :].amin()).all()

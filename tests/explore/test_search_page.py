@@ -1,13 +1,12 @@
 """The page of a search: every hit with frames, score and reasons; text stays text."""
 
 import pytest
-from PIL import Image
 
 from snpkit.errors import UserError
 from snpkit.explore.reasons import reasons
 from snpkit.explore.search_page import search_page, write_search_page
 from snpkit.explore.widgets.retrieval_view import number, signed
-from tests.explore.explaining import small_pipeline
+from tests.explore.explaining import noise_picture, small_pipeline
 
 SENTENCE = "a red kite glides over the beach"
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -23,7 +22,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("some") / "clips"
     (folder / "deep").mkdir(parents=True)
     for i, name in enumerate(["a", "deep/b", "c", HOSTILE]):
-        picture = Image.effect_noise((48, 40), 60 + 20 * i).convert("RGB")
+        picture = noise_picture(i, 60 + 20 * i)
         picture.save(folder / f"{name}.png")
     (folder / "<script>alert(1)<script>.mp4").write_bytes(b"no video")
     return folder
@@ -112,8 +111,8 @@ def test_what_is_left_out_is_told_without_the_path_of_the_folder(pipeline, folde
 
 
 def test_a_clip_that_is_gone_by_now_is_still_told(pipeline, tmp_path, parse):
-    for name in "ab":
-        Image.effect_noise((48, 40), 90).convert("RGB").save(tmp_path / f"{name}.png")
+    for seed, name in enumerate("ab"):
+        noise_picture(seed, 90).save(tmp_path / f"{name}.png")
     found = answers(pipeline, tmp_path, SENTENCE)
     (tmp_path / "a.png").unlink()
     page = read(parse, search_page(pipeline, pipeline.index(tmp_path, cache=False), found))
