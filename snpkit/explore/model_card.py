@@ -2,19 +2,34 @@
 
     python -m snpkit.explore.model_card runs/long data_samples/checkpoints/laptop
 
-The card is a README.md whose every number is read from the files of the run.
+The card is a README.md whose every number is read from the files of the run. A run of `snpkit
+pretrain` has no metrics.json; give it what `snpkit evaluate RUN/last --json` printed:
+
+    python -m snpkit.explore.model_card runs/hour data_samples/checkpoints/laptop \\
+        --metrics hour.json --command "snpkit pretrain laptop ..." --command "snpkit ..."
 """
 
 import argparse
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from snpkit.explore.plots import evaluation_series, loss_curves, loss_series, recall_curves, to_png
+from snpkit.errors import UserError
+from snpkit.explore.plots import (
+    Picture,
+    evaluation_series,
+    loss_curves,
+    loss_series,
+    pace_curves,
+    read_pace,
+    recall_curves,
+    to_png,
+)
 from snpkit.files import read_json, write_text
-from snpkit.pipeline import load
+from snpkit.pipeline import Pipeline, load
 from snpkit.training.checkpoint import save_checkpoint
 
 _ROWS = (
@@ -27,15 +42,23 @@ _ROWS = (
 _COLUMNS = {"r1": "R@1 %", "r5": "R@5 %", "r10": "R@10 %", "median_rank": "median rank"}
 
 
-def ship(run: Path, output: Path) -> None:
+def ship(
+    run: Path, output: Path, metrics: Path | None = None, commands: Sequence[str] = ()
+) -> None:
     """Copy the last checkpoint of a run without its resume state, and write its card.
+
+    Args:
+        metrics: measured on the test clips; None = the run's own metrics.json.
+        commands: all that led to the checkpoint, in their order, where it took more than one.
 
     Raises:
         UserError: the run is not finished, or the output cannot be written.
     """
-    metrics = read_json(run / "metrics.json")
+    measured = read_json(metrics or run / "metrics.json")
     pipeline = load(run / "last", device="cpu")
     recipe = read_json(run / "last" / "recipe.json")
+    if metrics is not None:
+        measured["facts"] = _facts(pipeline, recipe) | measured["facts"]
     shutil.rmtree(output, ignore_errors=True)
     save_checkpoint(
         output,
@@ -47,20 +70,43 @@ def ship(run: Path, output: Path) -> None:
     )
     lines = (run / "history.jsonl").read_text(encoding="utf-8").splitlines()
     history = [json.loads(line) for line in lines]
-    losses = loss_curves(loss_series(history))
-    (output / "losses.png").write_bytes(to_png(losses, scale=1.5))
-    recalls = recall_curves(evaluation_series(history))
-    (output / "recall.png").write_bytes(to_png(recalls, scale=1.5))
-    write_text(output / "README.md", card(metrics, recipe, losses.alt, recalls.alt))
+    pictures = {
+        "losses.png": loss_curves(loss_series(history)),
+        "recall.png": recall_curves(evaluation_series(history)),
+    }
+    with suppress(UserError):  # a run of a few steps has no pace
+        pictures["pace.png"] = pace_curves(read_pace(history))
+    for name, picture in pictures.items():
+        (output / name).write_bytes(to_png(picture, scale=1.5))
+    write_text(output / "README.md", card(measured, recipe, pictures, commands))
 
 
-def card(metrics: Mapping[str, Any], recipe: Mapping[str, Any], losses: str, recalls: str) -> str:
+def _facts(pipeline: Pipeline, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint itself says of its last run."""
+    training = pipeline.training
+    return {
+        "Seed": recipe["seed"],
+        "Steps": training["step"],
+        "Batch": recipe["data"]["batch_size"],
+        "Parameters": sum(weight.numel() for weight in pipeline.model.parameters()),
+        "Training clips": training["batches"]["size"],
+        "Pre-train (s)": round(training["seconds"], 1),
+    }
+
+
+def card(
+    metrics: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    pictures: Mapping[str, Picture],
+    commands: Sequence[str] = (),
+) -> str:
     """The text of a model card, as Markdown.
 
     Args:
-        metrics: the run's metrics.json.
+        metrics: of the test clips, with "facts" about the run.
         recipe: the run's recipe.json.
-        losses, recalls: alt texts of the two pictures beside the card.
+        pictures: file beside the card -> what is in it.
+        commands: see `ship`.
     """
     facts = metrics["facts"]
     table = [f"| | {' | '.join(_COLUMNS.values())} |", f"|---|{'---|' * len(_COLUMNS)}"]
@@ -70,14 +116,18 @@ def card(metrics: Mapping[str, Any], recipe: Mapping[str, Any], losses: str, rec
         table.append(f"| {label} | {' | '.join(f'{values[name]:.1f}' for name in _COLUMNS)} |")
     listed = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
     choices = "\n".join(f"* {choice}" for choice in recipe["choices"])
+    course = ""
+    if commands:
+        typed = "\n".join(commands)
+        course = f"It took these commands; numbers are of the last one.\n\n```\n{typed}\n```\n\n"
     return _CARD.format(
         name=recipe["name"],
         queries=metrics["queries"],
         table="\n".join(table),
         facts=listed,
         choices=choices,
-        losses=losses,
-        recalls=recalls,
+        course=course,
+        pictures="\n\n".join(f"![{shown.alt}]({file})" for file, shown in pictures.items()),
     )
 
 
@@ -104,13 +154,11 @@ by the cross-modal pass; the score is the sum of both. Ties count as their mean 
 
 ## The run that made it
 
-| | |
+{course}| | |
 |---|---|
 {facts}
 
-![{losses}](losses.png)
-
-![{recalls}](recall.png)
+{pictures}
 
 The recall curves are of the validation clips, which the training is watched with; the table above
 is of the test clips.
@@ -127,6 +175,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder of a finished snpkit run")
     parser.add_argument("output", type=Path, help="where the checkpoint and its card go")
+    parser.add_argument("--metrics", type=Path, help="output of `snpkit evaluate --json`")
+    parser.add_argument("--command", action="append", default=[], dest="commands",
+                        help="a command that led to the checkpoint; give each in its order")
     arguments = parser.parse_args()
-    ship(arguments.run, arguments.output)
+    ship(arguments.run, arguments.output, arguments.metrics, arguments.commands)
     print(f"Shipped to {arguments.output}")

@@ -1,6 +1,7 @@
 """The model card says what the run's files say, and the shipped checkpoint loads."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -40,3 +41,20 @@ def test_an_unfinished_run_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"metrics\.json"):
         ship(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_metrics_and_commands_may_come_from_outside(tiny_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run / "run", run)
+    metrics = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").unlink()
+    metrics["facts"] = {"Command": "snpkit evaluate run/last --json", "Machine": "mine"}
+    (tmp_path / "measured.json").write_text(json.dumps(metrics))
+    commands = ["snpkit pretrain laptop", "snpkit pretrain laptop --start first"]
+    ship(run, tmp_path / "out", tmp_path / "measured.json", commands)
+    card = (tmp_path / "out" / "README.md").read_text()
+    training = json.loads((run / "last" / "training.json").read_text())
+    assert "```\n" + "\n".join(commands) + "\n```" in card
+    assert f"| Steps | {training['step']} |" in card
+    assert f"| Training clips | {training['batches']['size']} |" in card
+    assert "| Command | snpkit evaluate run/last --json |" in card

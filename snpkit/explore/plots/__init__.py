@@ -25,6 +25,7 @@ from snpkit.explore.plots.curves import (
 )
 from snpkit.explore.plots.frames import Found, relevance_overlay, retrieval_strip
 from snpkit.explore.plots.matrices import attention_maps, similarity_matrix
+from snpkit.explore.plots.pace import Pace, pace_curves, read_pace
 from snpkit.explore.plots.patches import clip_frames, patch_sheet, sampling_plan
 from snpkit.explore.plots.style import (
     PART_COLOURS,
@@ -48,6 +49,7 @@ __all__ = [
     "Curve",
     "Difference",
     "Found",
+    "Pace",
     "Picture",
     "accuracy_bars",
     "alt_text",
@@ -62,10 +64,12 @@ __all__ = [
     "loss_curves",
     "loss_series",
     "masking_comparison",
+    "pace_curves",
     "paired_differences",
     "part_shares",
     "patch_sheet",
     "position_similarity",
+    "read_pace",
     "recall_curves",
     "receptive_fields",
     "relevance_overlay",
