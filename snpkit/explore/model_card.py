@@ -14,6 +14,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from snpkit.explore.plots import (
     to_png,
 )
 from snpkit.files import read_json, write_text
+from snpkit.model.config import SNPConfig
 from snpkit.pipeline import Pipeline, load
 from snpkit.training.checkpoint import save_checkpoint
 
@@ -78,7 +80,9 @@ def ship(
         pictures["pace.png"] = pace_curves(read_pace(history))
     for name, picture in pictures.items():
         (output / name).write_bytes(to_png(picture, scale=1.5))
-    write_text(output / "README.md", card(measured, recipe, pictures, commands))
+    choices = [*recipe["choices"], *_departures(pipeline, recipe)]
+    text = card(measured, recipe | {"choices": choices}, pictures, commands)
+    write_text(output / "README.md", text)
 
 
 def _facts(pipeline: Pipeline, recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,6 +96,19 @@ def _facts(pipeline: Pipeline, recipe: Mapping[str, Any]) -> dict[str, Any]:
         "Training clips": training["batches"]["size"],
         "Pre-train (s)": round(training["seconds"], 1),
     }
+
+
+def _departures(pipeline: Pipeline, recipe: Mapping[str, Any]) -> list[str]:
+    """Where the model is not what its last recipe says: training that goes on from a checkpoint
+    keeps the settings of that."""
+    config, asked = pipeline.model.config, SNPConfig(**recipe["model"])
+    return [
+        f"Other than the recipe says, `{name}` is `{getattr(config, name)}` and not "
+        f"`{getattr(asked, name)}`: the settings of the first training count."
+        for name in signature(SNPConfig).parameters
+        if name in recipe["model"] or name.startswith(("patch", "vision"))
+        if hasattr(asked, name) and getattr(config, name) != getattr(asked, name)
+    ]
 
 
 def card(

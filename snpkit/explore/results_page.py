@@ -31,11 +31,12 @@ _LABELS = {
     "pretrained": "fine-tuned from the pre-trained",
     "nothing": "trained from random weights",
 }
-_RECALLS = {"r1": "R@1 %", "r5": "R@5 %", "r10": "R@10 %", "median_rank": "median rank"}
+_RECALLS = {"r1": "R@1 %", "r5": "R@5 %", "r10": "R@10 %", "median_rank": "median rank",
+            "mean_rank": "mean rank"}  # fmt: skip
 _DIRECTIONS = ("text_to_video", "video_to_text")
 _SIZES = {"retrieval": "queries", "qa": "questions", "multichoice": "questions"}
 _HEADLINES = {  # metric that tells starts apart, as people call it
-    "retrieval": (("matching", "text_to_video", "r1"), "R@1 of matching, text to video"),
+    "retrieval": (("reranked", "text_to_video", "r1"), "R@1 after re-ranking, text to video"),
     "qa": (("accuracy",), "Accuracy"),
     "multichoice": (("accuracy",), "Accuracy by both scores"),
 }
@@ -82,7 +83,7 @@ class Runs:
     def cells(self, keys: Sequence[str], *names: str) -> list[str]:
         """Mean and spread of some numbers as the cells of a row, a dash for what is not there."""
         rows = [{key: row.get(key, math.nan) for key in keys} for row in self.table(*names)]
-        return [_number(*mean_and_spread(rows)[key], len(rows)) for key in keys]
+        return [_number(*mean_and_spread(rows)[key], len(rows), key) for key in keys]
 
 
 def write_results(folder: Path, output: Path) -> None:
@@ -151,10 +152,11 @@ def results_page(runs: Sequence[Runs]) -> str:
     return "\n\n".join([*parts, *_commands(runs)]) + "\n"
 
 
-def _number(mean: float, spread: float, runs: int) -> str:
+def _number(mean: float, spread: float, runs: int, key: str) -> str:
     if not math.isfinite(mean):
         return _NONE
-    return f"{mean:.1f} ± {spread:.1f}" if runs > 1 else f"{mean:.1f}"
+    digits = 2 if key == "mean_rank" else 1  # of good models it lies close above 1
+    return f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if runs > 1 else "")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -42,14 +42,23 @@ class ShuffledSamples:
         dataset: VideoTextDataset,
         tokenizer: Any,
         recipe: Recipe,
-        kinds: np.ndarray | None = None,
+        table: SignificanceTable | None = None,
     ) -> None:
+        """Set up the first epoch.
+
+        Args:
+            table: by which captions are alike, where the recipe's data.group is above 1; without
+                one, or with shards, their order is random.
+        """
         share = {"rank": distributed.rank(), "world_size": distributed.world_size()}
         rows, size = dataset.manifest.rows, recipe.data.batch_size
         if isinstance(rows, ShardRows):  # neighbours of an order that stays within a few files
             order = ShardBatches(rows, size, recipe.seed, **share)
         else:
-            alike = {"kinds": kinds, "group": recipe.data.group}
+            alike: dict[str, Any] = {}
+            if table is not None and recipe.data.group > 1:
+                kinds = caption_kinds((row.caption for row in rows), table)
+                alike = {"kinds": kinds, "group": recipe.data.group}
             order = ShuffledBatches(len(dataset), size, recipe.seed, **share, **alike)
         self.dataset, self.tokenizer, self.recipe = dataset, tokenizer, recipe
         self.loader = make_loader(dataset, order, recipe.data.workers)
@@ -117,10 +126,7 @@ class PreTrainingBatches(ShuffledSamples):
         Raises:
             UserError: the data set holds less than one batch.
         """
-        rows = dataset.manifest.rows
-        alike = recipe.data.group > 1 and not isinstance(rows, ShardRows)
-        kinds = caption_kinds((row.caption for row in rows), table) if alike else None
-        super().__init__(dataset, tokenizer, recipe, kinds)
+        super().__init__(dataset, tokenizer, recipe, table)
         self.table = table
         self.vocabulary = MaskVocabulary.build(tokenizer, table)
         self.words, self.mismatched = words, mismatched

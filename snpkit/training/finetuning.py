@@ -21,7 +21,13 @@ from snpkit.model.config import SNPConfig
 from snpkit.model.downstream import SNPDownstreamModel, from_pretraining
 from snpkit.training.randomness import seed_everything
 from snpkit.training.schema import Recipe
-from snpkit.training.setup import Evaluate, make_config, make_dataset, make_tokenizer
+from snpkit.training.setup import (
+    Evaluate,
+    make_config,
+    make_dataset,
+    make_tokenizer,
+    mine_table,
+)
 from snpkit.training.starting import start_from
 from snpkit.training.task_batches import TaskBatches, one_row_a_clip
 
@@ -119,9 +125,12 @@ def prepare_task(
     if recipe.task.questions > 1:
         questions = training.rows
         training = Manifest(training.root, one_row_a_clip(questions))
+    if recipe.data.group > 1 and table is None:
+        table = mine_table(recipe, Texts(training.rows))
     batches = TaskBatches(
-        dataset(training, training=True), tokenizer, recipe, options.get("answers", ()), questions
-    )
+        dataset(training, training=True), tokenizer, recipe, options.get("answers", ()), questions,
+        table,
+    )  # fmt: skip
     unseen = None
     if held_out is not None:
         rows = manifest.split(held_out)

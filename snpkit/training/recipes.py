@@ -6,6 +6,8 @@ Paper, all pre-training: AdamW with betas (0.9, 0.98), learning rate 5e-5, weigh
 gradient norm clipped at 5, 2,000 warm-up steps, a total batch of 128, 30 tokens, BERT-base-uncased.
 """
 
+from dataclasses import replace
+
 from snpkit.errors import UserError
 from snpkit.training.schema import (
     DataRecipe,
@@ -171,31 +173,42 @@ def _paper_task(
     )
 
 
-def _laptop_task(task: str, steps: int, *choices: str) -> Recipe:
+def _laptop_task(
+    task: TaskRecipe, rate: float, steps: int, *choices: str, group: int = 1
+) -> Recipe:
     """Fine-tuning on the generated corpus, in some three minutes on two cores."""
     return Recipe(
-        name=f"laptop_{task}",
-        task=TaskRecipe(task, 100, questions=4 if task == "qa" else 1),
-        data=laptop.data,
-        model=laptop.model,
+        name=f"laptop_{task.name}",
+        task=task,
+        data=replace(laptop.data, group=group),
+        model=laptop.model | {"patch_stem": "deep"},
         optimisation=OptimisationRecipe(
-            learning_rate=3e-4, weight_decay=1e-2, warmup_steps=30, total_steps=steps,
+            learning_rate=rate, weight_decay=1e-2, warmup_steps=30, total_steps=steps,
             schedule="cosine",
         ),
-        evaluation=EvaluationRecipe(monitor=_MONITORS[task], every=100, checkpoint_every=100),
+        evaluation=EvaluationRecipe(
+            monitor=_MONITORS[task.name], every=100, checkpoint_every=100
+        ),
         choices=(
             "The model section counts only when training starts from nothing; it is the one of "
-            "the laptop recipe, so that the comparison is fair.",
+            "the shipped checkpoint, so that the comparison is fair.",
             *choices,
         ),
     )
 
 
 FINE_TUNING = (
-    _laptop_task("retrieval", 400, "Both matching losses on whole captions, nothing masked."),
-    _laptop_task("qa", 400, "All answers of the training questions are in the label set.",
-                 "Four questions about each of a batch's videos: encoding a video costs most."),
-    _laptop_task("multichoice", 300, "Five options, scored by the sum of both matching scores."),
+    _laptop_task(TaskRecipe("retrieval"), 3e-4, 400,
+                 "Both matching losses on whole captions, nothing masked.",
+                 "In a batch 16 captions share their two commonest words, such as a colour and a "
+                 "place: what else they say must tell them apart.", group=16),
+    _laptop_task(TaskRecipe("qa", 100, questions=4, answer_from="pooled_and_clips"), 1e-3, 400,
+                 "All answers of the training questions are in the label set.",
+                 "Four questions about each of a batch's videos: encoding a video costs most.",
+                 "The answer head reads the mean clip token too: through the layers alone a small "
+                 "network did not find the motion in 300 steps (9 % right, which is chance)."),
+    _laptop_task(TaskRecipe("multichoice"), 3e-4, 300,
+                 "Five options, scored by the sum of both matching scores."),
     _paper_task("msrvtt_7k_retrieval", "retrieval"),
     _paper_task("msrvtt_9k_retrieval", "retrieval"),
     _paper_task("didemo_retrieval", "retrieval", max_tokens=64,

@@ -83,9 +83,7 @@ def prepare(
         given, config = start_from(start, recipe)
         tokenizer = given.tokenizer
         _check_start(start, given.model, text)
-    table = SignificanceTable.mine(
-        captions, top_k=recipe.significance.top_k, min_share=recipe.significance.min_share
-    )
+    table = mine_table(recipe, captions)
     seed_everything(recipe.seed)  # the weights are a function of the recipe's seed alone
     model = SNPForPreTraining(config)
     if start is not None:
@@ -122,6 +120,13 @@ def make_tokenizer(recipe: Recipe, captions: Iterable[str], text: str | None = N
     if recipe.data.tokenizer == "own":
         return train_tokenizer(captions, recipe.data.vocabulary_size)
     return load_tokenizer(recipe.data.tokenizer)
+
+
+def mine_table(recipe: Recipe, captions: Iterable[str]) -> SignificanceTable:
+    """The significant words of the training captions, as many as the recipe says."""
+    return SignificanceTable.mine(
+        captions, top_k=recipe.significance.top_k, min_share=recipe.significance.min_share
+    )
 
 
 def make_config(recipe: Recipe, tokenizer: Any, text: str | None = None) -> SNPConfig:

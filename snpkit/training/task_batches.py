@@ -11,6 +11,7 @@ from snpkit.data.cache import clip_name
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import VideoText
 from snpkit.data.task_rows import answer_of, check_rows, encode_options, label_of
+from snpkit.language.significance import SignificanceTable
 from snpkit.language.tokenizer import encode_captions
 from snpkit.model.downstream import NO_LABEL
 from snpkit.training.batches import ShuffledSamples
@@ -29,6 +30,7 @@ class TaskBatches(ShuffledSamples):
         answers: the label set of "qa".
         questions: all rows of "qa", where `dataset` has only one row of each clip
             (`one_row_a_clip`); None = the data set's own.
+        table: of "retrieval" with data.group above 1: by which captions are alike.
 
     Raises:
         UserError: rows that do not fit the task, or less than one batch of them.
@@ -41,8 +43,9 @@ class TaskBatches(ShuffledSamples):
         recipe: Recipe,
         answers: Sequence[str] = (),
         questions: Sequence[VideoText] | None = None,
+        table: SignificanceTable | None = None,
     ) -> None:
-        super().__init__(dataset, tokenizer, recipe)
+        super().__init__(dataset, tokenizer, recipe, table)
         self.task, self.labels = recipe.task.name, {name: n for n, name in enumerate(answers)}
         self.rows = dataset.manifest.rows if questions is None else questions
         check_rows(self.task, self.rows)

@@ -1,5 +1,6 @@
 """The model card says what the run's files say, and the shipped checkpoint loads."""
 
+import hashlib
 import json
 import shutil
 
@@ -58,3 +59,24 @@ def test_metrics_and_commands_may_come_from_outside(tiny_run, tmp_path):
     assert f"| Steps | {training['step']} |" in card
     assert f"| Training clips | {training['batches']['size']} |" in card
     assert "| Command | snpkit evaluate run/last --json |" in card
+
+
+def test_the_card_says_where_the_model_departs_from_the_recipe(tiny_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run / "run", run)
+    ship(run, tmp_path / "same")
+    assert "Other than the recipe" not in (tmp_path / "same" / "README.md").read_text()
+    path = run / "last" / "recipe.json"
+    recipe = json.loads(path.read_text())
+    recipe["model"]["negatives"] = 5
+    path.write_text(json.dumps(recipe))
+    sums = run / "last" / "checksums.json"
+    kept = json.loads(sums.read_text())
+    content = path.read_bytes()
+    kept["recipe.json"] = {
+        "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(),
+    }  # fmt: skip
+    sums.write_text(json.dumps(kept))
+    ship(run, tmp_path / "other")
+    card = (tmp_path / "other" / "README.md").read_text()
+    assert "`negatives` is `3` and not `5`" in card

@@ -80,7 +80,8 @@ def test_a_run_learns_is_measured_and_resumes_to_the_same_weights(corpus, tmp_pa
     assert setup.evaluate(setup.model) == setup.evaluate(loaded.model)
     lines = (tmp_path / "whole" / "history.jsonl").read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in lines if "loss" in json.loads(line)]
-    assert all(0 < loss < 100 for loss in losses)
+    # Of a model that errs in none of eight clips the loss is 0, but for rounding.
+    assert all(-1e-5 < loss < 100 for loss in losses)
 
 
 def test_from_nothing_has_its_own_words_and_other_weights(corpus):
