@@ -65,6 +65,19 @@ def _run(
         for start in starts:
             yield start, _make_clips(folder, plans[start : start + _CHUNK], form)
         return
+    try:
+        yield from _in_processes(folder, plans, form, workers)
+    except BaseException:  # all workers are gone: one that was killed left its clip half-written
+        for left in (folder / "videos").glob(".*.part"):
+            left.unlink(missing_ok=True)
+        raise
+
+
+def _in_processes(
+    folder: Path, plans: list[ClipPlan], form: ClipForm, workers: int
+) -> Iterator[tuple[int, list[Boxes]]]:
+    """As `_run`, in processes of their own."""
+    starts = range(0, len(plans), _CHUNK)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt) as pool:
         try:

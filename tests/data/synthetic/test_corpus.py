@@ -200,6 +200,7 @@ def test_ctrl_c_stops_every_process(tmp_path: Path) -> None:
     end = time.monotonic() + 60
     while time.monotonic() < end and not list(tmp_path.glob("c/videos/*.mp4")):
         time.sleep(0.05)
+    (tmp_path / "c" / "videos" / ".half.mp4.1.part").touch()  # as a killed worker leaves it
     os.killpg(process.pid, signal.SIGINT)  # the terminal sends it to the whole group
     stderr = process.communicate(timeout=60)[1].decode()
     assert process.returncode != 0 and "KeyboardInterrupt" in stderr
