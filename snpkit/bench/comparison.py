@@ -1,11 +1,12 @@
 """Two ways of doing the same work, timed in turns: rates, their ratio, and how far they scatter."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from math import inf, isfinite
 from typing import Any
 
 from snpkit.errors import UserError
-from snpkit.training.planning_units import Spread
+from snpkit.training.planning_units import Spread, say_bytes
 
 
 @dataclass(frozen=True)
@@ -14,10 +15,15 @@ class Round:
 
     Attributes:
         plain, ours: work done per second by either way, in the subject's unit.
+        difference: how far the results lie apart; None where there is nothing to compare.
+        plain_peak, ours_peak: bytes that either way held at most so far; None if unknown.
     """
 
     plain: float
     ours: float
+    difference: float | None = None
+    plain_peak: float | None = None
+    ours_peak: float | None = None
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,8 @@ class Subject:
         plain, ours: the two ways in a few words.
         measure: times both ways once, one after the other.
         facts: what the figures depend on, by name; printed with them.
+        tolerance: how far the results may lie apart.
+        close: to be called when no more is measured.
     """
 
     name: str
@@ -38,6 +46,8 @@ class Subject:
     ours: str
     measure: Callable[[], Round]
     facts: dict[str, Any] = field(default_factory=dict)
+    tolerance: float = 0.0
+    close: Callable[[], Any] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,26 @@ class Comparison:
         """
         return Spread.of([turn.ours / turn.plain for turn in self.rounds])
 
+    @property
+    def difference(self) -> float | None:
+        """The farthest that the results lay apart; None where there was nothing to compare."""
+        found = [turn.difference for turn in self.rounds if turn.difference is not None]
+        # A NaN is no agreement; max() may well pass it over.
+        return None if not found else max(found) if all(map(isfinite, found)) else inf
+
+    @property
+    def equal(self) -> bool:
+        """Whether both ways came to the same."""
+        return self.difference is None or self.difference <= self.subject.tolerance
+
+    @property
+    def memory(self) -> tuple[float, float] | None:
+        """Bytes held at most: straightforward, ours; None if unknown."""
+        last = self.rounds[-1]
+        if last.plain_peak is None or last.ours_peak is None:
+            return None
+        return last.plain_peak, last.ours_peak
+
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, every round included."""
         subject = self.subject
@@ -74,7 +104,14 @@ class Comparison:
             "plain": {"way": subject.plain, **asdict(self.plain)},
             "ours": {"way": subject.ours, **asdict(self.ours)},
             "ratio": asdict(self.ratio),
-            "rounds": [asdict(turn) for turn in self.rounds],
+            "memory": self.memory and dict(zip(("plain", "ours"), self.memory, strict=True)),
+            "difference": self.difference,
+            "tolerance": subject.tolerance,
+            "equal": self.equal,
+            "rounds": [
+                {name: value for name, value in asdict(turn).items() if value is not None}
+                for turn in self.rounds
+            ],
             "facts": subject.facts,
         }
 
@@ -90,6 +127,14 @@ class Comparison:
         lines = [f"{way:{wide}}  {rate:>{rates}} {unit}" for way, rate, unit in rows]
         turns = "one round" if count == 1 else f"{count} rounds, in turns"
         lines.append(f"\nMedian (least to greatest) of {turns}.")
+        if self.memory is not None:
+            plain, ours = self.memory
+            lines.append(f"Memory: {say_bytes(plain)} and {say_bytes(ours)}, {ours / plain:.0%}")
+        if self.difference is not None:
+            verdict = "equal" if self.equal else "NOT EQUAL"
+            lines.append(
+                f"Results: {verdict}, {self.difference:.2g} apart (allowed: {subject.tolerance:g})"
+            )
         lines += [f"{name}: {value}" for name, value in subject.facts.items()]
         return "\n".join(lines)
 
@@ -100,13 +145,29 @@ def compare(subject: Subject, repeat: int) -> Comparison:
     Raises:
         UserError: `repeat` is less than 1.
     """
-    if repeat < 1:
-        raise UserError(f"--repeat is {repeat}; measure at least once.")
-    return Comparison(subject, [subject.measure() for _ in range(repeat)])
+    return compare_all([subject], repeat)[0]
+
+
+def compare_all(subjects: Sequence[Subject], repeat: int) -> list[Comparison]:
+    """Measure subjects in turns, and all of them once more, `repeat` times.
+
+    Raises:
+        UserError: `repeat` is less than 1.
+    """
+    try:
+        if repeat < 1:
+            raise UserError(f"--repeat is {repeat}; measure at least once.")
+        rounds = [[subject.measure() for subject in subjects] for _ in range(repeat)]
+    finally:
+        for subject in subjects:
+            subject.close()
+    each = zip(*rounds, strict=True)
+    return [Comparison(*pair) for pair in zip(subjects, map(list, each), strict=True)]
 
 
 def _say(spread: Spread, digits: int = 0) -> str:
-    """Such as "5.2 (4.9 to 5.6)"."""
+    """Such as "5.2 (4.9 to 5.6)", with two digits more where a rate is small."""
+    digits = max(digits, 0 if spread.median >= 10 else 2 - (spread.median >= 1))
     median, low, high = (
         f"{value:,.{digits}f}" for value in (spread.median, spread.low, spread.high)
     )

@@ -31,6 +31,9 @@ class SNPConfig(PretrainedConfig):
             behind ResNet-50 and PVTv2).
         vision_drop_path: stochastic depth of Video Swin: how often, in training, its last block
             leaves a residual branch out.
+        gradient_checkpointing_vision: recompute the visual encoder's activations in the backward
+            pass: less memory, more time.
+        gradient_checkpointing_pairs: the same for the pairs of the cross-modal matching.
         image_size: pixels a side of the frames.
         image_fit: "crop" (frames are the centre square) or "long" (whole pictures, the long side
             `image_size`, padded to a square with a `pixel_mask`).
@@ -88,6 +91,7 @@ class SNPConfig(PretrainedConfig):
         vision_pretrained: str | None = None,
         vision_frozen_stages: int = 0,
         gradient_checkpointing_vision: bool = False,
+        gradient_checkpointing_pairs: bool = False,
         vision_drop_path: float = 0.0,
         image_size: int = 64,
         image_fit: str = "crop",

@@ -10,17 +10,18 @@ What is compared comes in stages, because only the first and the second need muc
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from snpkit.model import gathering, objectives
 from snpkit.model.gathering import Rows
+from snpkit.model.lengths import to_device, with_facts
 from snpkit.model.matching import SNPMatchingModel
 from snpkit.model.shared import CrossModalPass
 
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]  # tensors, and what `with_facts` adds
 
 
 @dataclass
@@ -42,11 +43,17 @@ class Encoded:
 class Pairs:
     """Pairs of the cross-modal matching; the own pairs come first, in the order of the texts.
 
-    text: int64 [pairs], row of the own captions; video: int64 [pairs], row of the joined batch.
+    captions: row of the own captions, where Python runs, as they are sorted by their length there;
+    video: int64 [pairs], row of the joined batch.
     """
 
-    text: Tensor
+    captions: tuple[int, ...]
     video: Tensor
+
+    @property
+    def text(self) -> Tensor:
+        """The captions as int64 [pairs], on the device of the videos."""
+        return to_device(self.captions, self.video.device)
 
     @classmethod
     def of(cls, others: Tensor, rows: slice) -> Self:
@@ -56,16 +63,17 @@ class Pairs:
             others: int64 [texts, negatives], the other videos beside each text of the joined batch.
         """
         own = torch.arange(rows.start, rows.stop, device=others.device)
-        texts, others = own - rows.start, others[rows]
-        return cls(
-            torch.cat([texts, texts.repeat_interleave(others.shape[1])]),
-            torch.cat([own, others.flatten()]),
-        )
+        texts, others = range(rows.stop - rows.start), others[rows]
+        beside = (text for text in texts for _ in range(others.shape[1]))
+        return cls((*texts, *beside), torch.cat([own, others.flatten()]))
 
     def split(self, size: int) -> "list[Pairs]":
         """At most `size` pairs each."""
-        pieces = zip(self.text.split(size), self.video.split(size), strict=True)
-        return [Pairs(*piece) for piece in pieces]
+        starts = range(0, len(self.captions), size)
+        return [
+            Pairs(self.captions[start : start + size], self.video[start : start + size])
+            for start in starts
+        ]
 
     def matrix(self, scores: Tensor, texts: int, videos: int) -> Tensor:
         """Scores [pairs] -> [texts, videos], -inf where a pair was not computed."""
@@ -84,12 +92,13 @@ class SNPContrastiveModel(SNPMatchingModel):
         raise NotImplementedError
 
     def prepare(self, batch: Batch, *, first: bool = True) -> Batch:
-        """The batch with all that is drawn for it, so that its passes can be repeated.
+        """The batch with all that is drawn for it, so that its passes can be repeated, and with
+        the facts that must not be asked of a device (see `with_facts`).
 
         Args:
             first: no other batch of this step was prepared before.
         """
-        return batch
+        return with_facts(batch)
 
     def encode(self, batch: Batch) -> Encoded:
         """The own rows."""
@@ -209,12 +218,15 @@ class SNPContrastiveModel(SNPMatchingModel):
             visual: [videos, clips + 1, hidden] embedded clip tokens of the joined batch.
         """
         embedded = self.network.embed_text(batch[self.pair_ids])  # once per caption, not per pair
-        # index_select adds up gradients in a fixed order; [text] would add them as its threads
+        mask, lengths = batch["attention_mask"], batch.get("lengths")
+        if lengths is not None:
+            rows = pairs.captions, pairs.video
+            return self.network.pair_layers(embedded, mask, visual, rows, lengths)
+        texts = pairs.text
+        # index_select adds up gradients in a fixed order; [texts] would add them as its threads
         # come, and no run could be repeated bit for bit.
         return self.network.cross_modal_layers(
-            embedded.index_select(0, pairs.text),
-            batch["attention_mask"][pairs.text],
-            visual.index_select(0, pairs.video),
+            embedded.index_select(0, texts), mask[texts], visual.index_select(0, pairs.video)
         )
 
     def scores_to_draw_by(self, joined: dict[str, Tensor]) -> Tensor | None:

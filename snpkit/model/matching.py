@@ -11,6 +11,7 @@ from transformers import initialization as init
 from snpkit.model import objectives
 from snpkit.model.config import SNPConfig
 from snpkit.model.initialisation import initial_log_scales, initialise, was_loaded
+from snpkit.model.lengths import Lengths
 from snpkit.model.shared import NETWORKS, TextPass
 from snpkit.model.video import VideoFeatures, VideoTower
 
@@ -47,9 +48,11 @@ class SNPPreTrainedModel(PreTrainedModel):
         if module is self and hasattr(self, "moco") and not was_loaded(self.moco.text_queue):
             self.moco.start(self.network.bert, self.video)
 
-    def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> TextFeatures:
-        """Text pass: [batch, tokens] -> TextFeatures."""
-        output: TextPass = self.network.text_pass(input_ids, attention_mask)
+    def encode_text(
+        self, input_ids: Tensor, attention_mask: Tensor, lengths: Lengths | None = None
+    ) -> TextFeatures:
+        """Text pass: [batch, tokens] -> TextFeatures; with `lengths` padding is not computed."""
+        output: TextPass = self.network.text_pass(input_ids, attention_mask, lengths)
         return TextFeatures(F.normalize(output.pooled, dim=-1), output.tokens)
 
     def encode_video(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> VideoFeatures:

@@ -10,6 +10,7 @@ from transformers import BertModel
 
 from snpkit.model.config import SNPConfig
 from snpkit.model.objectives import momentum_contrast
+from snpkit.model.shared import text_pass
 from snpkit.model.video import VideoTower
 
 
@@ -54,9 +55,9 @@ class MomentumEncoders(nn.Module):
     @torch.no_grad()
     def keys(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Keys of a batch's texts [batch, hidden] and clips [batch, clips, hidden]."""
-        output = self.bert(batch["input_ids"], attention_mask=batch["attention_mask"])
+        captions = batch["input_ids"], batch["attention_mask"], batch.get("lengths")
         video = self.video(batch["pixel_values"], batch.get("pixel_mask"))
-        return F.normalize(output.pooler_output, dim=-1), video.clip_features
+        return F.normalize(text_pass(self.bert, *captions).pooled, dim=-1), video.clip_features
 
     def loss(self, text: Tensor, clips: Tensor, text_keys: Tensor, clip_keys: Tensor) -> Tensor:
         """Mean of the video -> text and the text -> video MoCo losses, then queue the new keys.

@@ -84,7 +84,7 @@ class SNPForPreTraining(SNPContrastiveModel):
     def prepare(self, batch: Batch, *, first: bool = True) -> Batch:
         """The batch with its significant words, sometimes with masks where attention goes
         ("attended_input_ids", and their labels), and with MoCo's keys."""
-        batch = dict(batch)
+        batch = super().prepare(batch, first=first)
         if "lvwm" in self.config.tasks:
             batch["significant_positions"], batch["present"] = self._significant_words(batch)
         if self._masks_by_attention():
@@ -93,6 +93,7 @@ class SNPForPreTraining(SNPContrastiveModel):
             chosen = objectives.draw_attended(received, word_positions(self.config, ids, mask))
             batch["attended_input_ids"] = ids.masked_fill(chosen, self.config.mask_token_id)
             batch["labels"] = ids.masked_fill(~chosen, -100)
+            batch.pop("labelled", None)  # drawn on the device: their number is not known here
         moving = self.config.level1 == "moco" and "gvtm_text_video" in self.config.tasks
         if self.training and moving:
             if first:  # once per step
@@ -114,7 +115,8 @@ class SNPForPreTraining(SNPContrastiveModel):
         video = self.encode_video(batch["pixel_values"], batch.get("pixel_mask"))
         encoded = Encoded({})
         if tasks & {"gvtm_text_video", "gvtm_cross_modal", "lvwm"}:
-            text = self.encode_text(batch["input_ids"], batch["attention_mask"])
+            lengths = batch.get("lengths")
+            text = self.encode_text(batch["input_ids"], batch["attention_mask"], lengths)
             encoded.tokens = text.tokens
             encoded.compared = {"text": text.pooled, "clips": video.clip_features}
             keys = {name: batch[name] for name in ("text_keys", "clip_keys") if name in batch}
@@ -153,38 +155,54 @@ class SNPForPreTraining(SNPContrastiveModel):
         ids, mask, tokens = batch["input_ids"], batch["attention_mask"], encoded.tokens
         if self.config.text_mlm == "masked":
             masked_ids = batch.get("attended_input_ids", batch["masked_input_ids"])
-            tokens = self.network.text_pass(masked_ids, mask).tokens
+            tokens = self.network.text_pass(masked_ids, mask, batch.get("lengths")).tokens
         elif tokens is None:
-            tokens = self.encode_text(ids, mask).tokens
-        return {"text_mlm": self._mlm(self.text_mlm_head, tokens, batch["labels"])}
+            tokens = self.encode_text(ids, mask, batch.get("lengths")).tokens
+        return {"text_mlm": self._mlm(self.text_mlm_head, tokens, batch)}
 
-    def _mlm(self, head: MLMHead, tokens: Tensor, labels: Tensor) -> Tensor:
-        # The decoder is as wide as the vocabulary: only labelled positions go through it.
-        labelled = labels != -100
-        logits = head(tokens[labelled], self.word_embeddings)
-        return objectives.masked_language_modelling(logits, labels[labelled])
+    def _mlm(self, head: MLMHead, tokens: Tensor, batch: Batch) -> Tensor:
+        # The decoder is as wide as the vocabulary: only labelled positions go through it. How many
+        # they are is known beforehand, so that no device is asked for it.
+        labels = batch["labels"].flatten()
+        labelled, count = labels != -100, batch.get("labelled")
+        places = labelled.nonzero() if count is None else labelled.nonzero_static(size=count)
+        places = places.squeeze(1)
+        logits = head(tokens.flatten(0, 1).index_select(0, places), self.word_embeddings)
+        return objectives.masked_language_modelling(logits, labels.index_select(0, places))
 
     def cross_losses(
         self, batch: Batch, visual: Tensor | None, own: CrossModalPass | None
     ) -> dict[str, Tensor]:
         """MLM of the cross-modal pass, and ITM."""
-        losses, network = {}, self.network
+        losses: dict[str, Tensor] = {}
         predicted = "cross_mlm" in self.config.tasks
         if (predicted or self.config.itm) and (own is None or "attended_input_ids" in batch):
             ids = batch.get("attended_input_ids", batch["masked_input_ids"])
-            embedded = network.embed_text(ids)
-            own = network.cross_modal_layers(embedded, batch["attention_mask"], visual)
+            own = self._own_pairs_pass(ids, batch, visual)
         if predicted:
-            losses["cross_mlm"] = self._mlm(self.cross_mlm_head, own.text, batch["labels"])
+            losses["cross_mlm"] = self._mlm(self.cross_mlm_head, own.text, batch)
         if self.config.itm:
-            embedded = network.embed_text(batch["mismatched_input_ids"])
-            wrong = network.cross_modal_layers(
-                embedded, batch["mismatched_attention_mask"], visual
-            )
+            ids = batch["mismatched_input_ids"]
+            wrong = self._own_pairs_pass(ids, batch, visual, "mismatched_")
             losses["itm"] = objectives.image_text_matching(
                 self.itm_head(own.pooled), self.itm_head(wrong.pooled)
             )
         return losses
+
+    def _own_pairs_pass(
+        self, ids: Tensor, batch: Batch, visual: Tensor, kind: str = ""
+    ) -> CrossModalPass:
+        """Each caption with its own video: ids [batch, tokens], visual [batch, clips + 1, hidden].
+
+        Args:
+            kind: what the names of the captions' mask and lengths begin with.
+        """
+        embedded, mask = self.network.embed_text(ids), batch[f"{kind}attention_mask"]
+        lengths = batch.get(f"{kind}lengths")
+        if lengths is None:
+            return self.network.cross_modal_layers(embedded, mask, visual)
+        pairs = range(len(ids)), torch.arange(len(ids), device=ids.device)
+        return self.network.pair_layers(embedded, mask, visual, pairs, lengths)
 
     def matching_losses(
         self, joined: dict[str, Tensor], pairs: Tensor | None

@@ -75,7 +75,8 @@ def _container_cores(limit_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int |
 
 
 def prepare_cpu(threads: int | None = None) -> int:
-    """Set the number of threads (OMP_NUM_THREADS is respected) and flush denormal numbers.
+    """Set the number of threads (OMP_NUM_THREADS is respected), flush denormal numbers, and choose
+    the library that multiplies float32 matrices (see `choose_float32_products`).
 
     In a container torch sees all cores of its host; more threads than cores make a step many times
     slower. Gradients that fade below 1e-38 would each cost a hundred cycles: they become zero.
@@ -88,4 +89,35 @@ def prepare_cpu(threads: int | None = None) -> int:
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+    choose_float32_products()
     return torch.get_num_threads()
+
+
+def choose_float32_products() -> bool:
+    """Let oneDNN multiply float32 matrices where it is exact; returns whether it does.
+
+    torch takes Intel's MKL for them, which runs at half of oneDNN's speed on processors of other
+    makers. torch hands them to oneDNN only where bfloat16 would do as well, and oneDNN rounds to
+    bfloat16 where the processor has matrix units for it. Where it has none, float32 stays float32:
+    a product of a few numbers that bfloat16 does not hold tells.
+    """
+    matmul = getattr(torch.backends.mkldnn, "matmul", None)
+    if not hasattr(matmul, "fp32_precision") or not torch.backends.mkldnn.is_available():
+        return False
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return False
+    before, matmul.fp32_precision = matmul.fp32_precision, "bf16"
+    if _products_are_exact():
+        return True
+    matmul.fp32_precision = before
+    return False
+
+
+def _products_are_exact() -> bool:
+    """Whether float32 products, forward and as gradients need them, are known to 1e-5."""
+    numbers = torch.full((64, 256), 1 + 2.0**-10)  # bfloat16 would make it 1
+    exact = numbers.double() @ numbers.double().T
+    for product in (numbers @ numbers.T, (numbers.T.contiguous().T @ numbers.T)):
+        if not torch.allclose(product.double(), exact, rtol=1e-5, atol=0):
+            return False
+    return True

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from snpkit.errors import UserError
+from snpkit.model.lengths import move_batch
 from snpkit.training import distributed, gradient_cache
 from snpkit.training.device import autocast_dtype, choose_device, prepare_cpu
 from snpkit.training.history import History, flatten
@@ -39,7 +40,7 @@ from snpkit.training.resume import RunFiles
 from snpkit.training.schema import Recipe
 from snpkit.training.stopping import StopSignal
 
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]
 Evaluate = Callable[[nn.Module, int], dict[str, Any]]
 
 
@@ -256,7 +257,7 @@ def _accumulate(
 
 def _forward_backward(run: Run, batch: Batch, *, last: bool) -> dict[str, Tensor]:
     """Add a batch's gradients to the parameters'; returns its detached losses."""
-    batch = {name: value.to(run.device, non_blocking=True) for name, value in batch.items()}
+    batch = move_batch(batch, run.device)
     # Gradients travel between processes once per step, with the last of the accumulated batches.
     quiet = getattr(run.parallel, "no_sync", nullcontext)
     with nullcontext() if last else quiet():

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from snpkit.data.samples import VideoText
 from snpkit.language.tokenizer import encode_captions
+from snpkit.model.contrast import Pairs
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.loop import Batch
 from snpkit.training.planning_model import Growth, computed_pairs
@@ -73,15 +74,14 @@ def _pairs_alone(
     model: SNPForPreTraining, batch: Batch, count: int
 ) -> Callable[[], Tensor]:
     """The cross-modal pass of `count` pairs, from embeddings to scores."""
-    network, texts = model.network, len(batch["input_ids"])
-    text_of = torch.arange(count, device=batch["input_ids"].device) % texts
+    texts, device = len(batch["input_ids"]), batch["input_ids"].device
+    videos = torch.arange(count, device=device) % texts
+    pairs = Pairs(tuple(row % texts for row in range(count)), videos)
     shape = (texts, batch["pixel_values"].shape[1], model.config.hidden_size)
-    clips = torch.zeros(shape, device=text_of.device)
+    clips = torch.zeros(shape, device=device)
 
     def scores() -> Tensor:
-        text = network.embed_text(batch["masked_input_ids"])[text_of]
-        visual = network.embed_clips(clips)[text_of]
-        output = network.cross_modal_layers(text, batch["attention_mask"][text_of], visual)
+        output = model.pair_pass(batch, model.network.embed_clips(clips), pairs)
         return model.pair_score(output.pooled).sum()
 
     return scores

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snpkit.bench.comparison import Comparison, Round, Subject, compare
-from snpkit.bench.subjects import SUBJECTS, get_subject
+from snpkit.bench.subjects import SUBJECTS, get_subjects
 from snpkit.errors import UserError
 from snpkit.training.planning_units import Spread
 
@@ -72,4 +72,4 @@ def test_json_holds_every_round():
 def test_subjects_are_found_by_name():
     assert "mine" in SUBJECTS
     with pytest.raises(UserError, match=r"'fly'.*mine"):
-        get_subject("fly")
+        get_subjects("fly")

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from snpkit.bench import mining
+from snpkit.bench.comparison import Round, Subject
 from snpkit.cli import main
 
 
@@ -30,6 +31,26 @@ def test_mine_as_json_reads_a_file(quick, capsys, tmp_path):
     assert found["ratio"]["median"] == pytest.approx(turn["ours"] / turn["plain"])
 
 
+def toy(name, difference):
+    return Subject(name, "things/s", "slowly", "fast", lambda: Round(1.0, 3.0, difference))
+
+
+def test_all_measures_one_after_the_other_and_fails_where_results_differ(monkeypatch, capsys):
+    made = {"step": [toy("step fp32", 0.0), toy("step bf16", 0.0)], "mask": [toy("mask", 0.0)]}
+    makers = {name: lambda options, found=found: found for name, found in made.items()}
+    monkeypatch.setattr("snpkit.bench.subjects.SUBJECTS", makers)
+    assert main(["bench", "--repeat", "1"]) == 0
+    said = capsys.readouterr().out
+    assert [line[3:] for line in said.splitlines() if line.startswith("==")] == [
+        "step fp32", "step bf16", "mask"
+    ]  # fmt: skip
+    made["mask"][0] = toy("mask", 0.5)
+    assert main(["bench", "--repeat", "1", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [each["equal"] for each in found] == [True, True, False]
+    assert found[0]["ratio"]["median"] == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -37,6 +58,9 @@ def test_mine_as_json_reads_a_file(quick, capsys, tmp_path):
         (("mine", "/nowhere/captions.txt"), "captions.txt"),
         (("mine", "--repeat", "0"), "--repeat is 0"),
         (("mine", "--workers", "-1"), "--workers is -1"),
+        (("step", "--batch", "1"), "--batch"),
+        (("scaling", "--repeat", "0"), "--repeat is 0"),
+        (("scaling", "-o", "curves.pdf"), "curves.pdf"),
     ],
 )
 def test_mistakes_are_one_sentence(said, arguments, named):

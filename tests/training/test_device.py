@@ -90,3 +90,51 @@ def test_threads_and_denormals(monkeypatch):
     finally:
         torch.set_num_threads(before)
         torch.set_flush_denormal(True)
+
+
+@pytest.fixture
+def products():
+    """The library of float32 products, put back afterwards."""
+    matmul = torch.backends.mkldnn.matmul
+    before = matmul.fp32_precision
+    yield matmul
+    matmul.fp32_precision = before
+
+
+def test_float32_products_stay_exact_whoever_computes_them(products):
+    products.fp32_precision = "none"
+    devices.choose_float32_products()
+    torch.manual_seed(0)
+    for rows, inner, columns in ((300, 768, 500), (1, 33, 7), (64, 3072, 128)):
+        a = torch.randn(rows, inner, requires_grad=True)
+        b = torch.randn(columns, inner, requires_grad=True)
+        weights = torch.randn(rows, columns)
+        found = torch.nn.functional.linear(a, b)
+        found.backward(weights)
+        c, d, w = (x.detach().double() for x in (a, b, weights))
+        for own, exact in ((found, c @ d.T), (a.grad, w @ d), (b.grad, w.T @ c)):
+            error = (own - exact).abs().max() / exact.abs().max()
+            assert error < 1e-5  # rounded to bfloat16 it would be 1e-3
+
+
+def test_a_processor_that_would_round_keeps_its_library(products, monkeypatch):
+    products.fp32_precision = "none"
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(devices, "_products_are_exact", lambda: False)
+    assert not devices.choose_float32_products() and products.fp32_precision == "none"
+    monkeypatch.setattr(devices, "_products_are_exact", lambda: True)
+    assert devices.choose_float32_products() and products.fp32_precision == "bf16"
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    products.fp32_precision = "none"
+    assert not devices.choose_float32_products() and products.fp32_precision == "none"
+
+
+def test_rounding_is_noticed(monkeypatch):
+    assert devices._products_are_exact()
+    plain = torch.Tensor.__matmul__
+    monkeypatch.setattr(
+        torch.Tensor, "__matmul__",
+        lambda a, b: plain(a, b) if a.dtype is torch.float64
+        else plain(a.bfloat16().float(), b.bfloat16().float()),
+    )  # fmt: skip
+    assert not devices._products_are_exact()
