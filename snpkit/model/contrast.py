@@ -20,8 +20,9 @@ from snpkit.model.gathering import Rows
 from snpkit.model.lengths import to_device, with_facts
 from snpkit.model.matching import SNPMatchingModel
 from snpkit.model.shared import CrossModalPass
+from snpkit.model.unpadded import pair_layers
 
-Batch = dict[str, Any]  # tensors, and what `with_facts` adds
+Batch = dict[str, Any]  # tensors, and the "facts" that `with_facts` adds
 
 
 @dataclass
@@ -218,10 +219,10 @@ class SNPContrastiveModel(SNPMatchingModel):
             visual: [videos, clips + 1, hidden] embedded clip tokens of the joined batch.
         """
         embedded = self.network.embed_text(batch[self.pair_ids])  # once per caption, not per pair
-        mask, lengths = batch["attention_mask"], batch.get("lengths")
+        mask, lengths = batch["attention_mask"], with_facts(batch)["facts"].lengths
         if lengths is not None:
             rows = pairs.captions, pairs.video
-            return self.network.pair_layers(embedded, mask, visual, rows, lengths)
+            return pair_layers(self.network, embedded, mask, visual, rows, lengths)
         texts = pairs.text
         # index_select adds up gradients in a fixed order; [texts] would add them as its threads
         # come, and no run could be repeated bit for bit.

@@ -101,7 +101,7 @@ class SNPForRetrieval(SNPContrastiveModel, SNPDownstreamModel):
     def encode(self, batch: Batch) -> Encoded:
         """Texts and clips."""
         video = self.encode_video(batch["pixel_values"], batch.get("pixel_mask"))
-        lengths = batch.get("lengths")
+        lengths = batch["facts"].lengths
         text = self.encode_text(batch["input_ids"], batch["attention_mask"], lengths)
         visual = self.network.embed_clips(video.clip_tokens) if self.matches_pairs else None
         return Encoded({"text": text.pooled, "clips": video.clip_features}, visual)

@@ -2,25 +2,19 @@
 computed.
 
 A batch is as wide as its longest caption, but most captions are far shorter. Their lengths must be
-known where Python runs: asking a GPU for them would make the processor wait in every step. So
-`move_batch` counts them while a batch still lies in main memory.
+known where Python runs: asking a GPU for them would make the processor wait in every step. So they
+are counted while a batch still lies in main memory.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import ceil, inf
 from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-# A chunk more costs as much as so many padding tokens: a call of every layer, and a sum over every
-# weight's gradient. On a GPU the calls of a small chunk take longer than its arithmetic.
-_OVERHEAD = {"cpu": 48}
-_OVERHEAD_ELSEWHERE = 4096
-# What the widest layer makes of so many tokens still fits into a processor's cache.
-_MOST = {"cpu": 1024}
 
 
 @dataclass(frozen=True)
@@ -52,20 +46,33 @@ class Chunk:
     padded: bool
 
 
-def with_facts(batch: dict[str, Any]) -> dict[str, Any]:
-    """The batch with what a step must know without asking the device.
+@dataclass(frozen=True)
+class Facts:
+    """What a step must know of a batch without asking the device; None = not known.
 
-    Adds "lengths" (and "mismatched_lengths") of the captions, and "labelled", how many tokens have
-    a label; only what is not there yet, and only of tensors in main memory.
+    lengths: of the captions; mismatched: of the false ones; labelled: tokens that have a label.
     """
-    batch = dict(batch)
-    for name in ("", "mismatched_"):
-        mask = batch.get(f"{name}attention_mask")
-        if f"{name}lengths" not in batch and _counts(mask):
-            batch[f"{name}lengths"] = Lengths.of(mask)
-    if "labelled" not in batch and _counts(batch.get("labels")):
-        batch["labelled"] = int((batch["labels"] != -100).sum())
-    return batch
+
+    lengths: Lengths | None = None
+    mismatched: Lengths | None = None
+    labelled: int | None = None
+
+    @classmethod
+    def of(cls, batch: dict[str, Any]) -> Self:
+        """Those of a batch, of its tensors in main memory."""
+        masks = (batch.get(f"{kind}attention_mask") for kind in ("", "mismatched_"))
+        lengths = (Lengths.of(mask) if _counts(mask) else None for mask in masks)
+        labels = batch.get("labels")
+        return cls(*lengths, int((labels != -100).sum()) if _counts(labels) else None)
+
+    def to(self, *_: Any, **__: Any) -> Self:
+        """Themselves: a batch moves to a device, but its facts stay where Python runs."""
+        return self
+
+
+def with_facts(batch: dict[str, Any]) -> dict[str, Any]:
+    """The batch with its "facts", where it has none yet."""
+    return batch if "facts" in batch else {**batch, "facts": Facts.of(batch)}
 
 
 def _counts(tokens: Tensor | None) -> bool:
@@ -73,24 +80,34 @@ def _counts(tokens: Tensor | None) -> bool:
     return tokens is not None and tokens.ndim == 2 and tokens.device.type == "cpu"
 
 
-def move_batch(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """The batch with its tensors on a device; its facts are counted before and stay with Python."""
-    return {
-        name: value.to(device, non_blocking=True) if torch.is_tensor(value) else value
-        for name, value in with_facts(batch).items()
-    }
+def chunk_overhead(device: torch.device, hidden: int) -> float:
+    """What a chunk more costs, in tokens of a network `hidden` wide (measured on a CPU).
+
+    A call of every layer takes the same time whatever its width, while a token's arithmetic grows
+    with the square of it; and every chunk adds up the weights' gradients once more. Narrow networks
+    therefore take few chunks. So do GPUs, where the calls of a small chunk outlast its arithmetic.
+    """
+    return 40 + 16e6 / hidden**2 if device.type == "cpu" else 4096
 
 
-def make_chunks(lengths: Lengths, device: torch.device, extra: int = 0) -> list[Chunk]:
+def chunk_limit(device: torch.device, hidden: int) -> float:
+    """Tokens that pass together at most: what the widest layer makes of them fits into a cache."""
+    return 768 * 1024 / hidden if device.type == "cpu" else inf
+
+
+def make_chunks(
+    lengths: Lengths, device: torch.device, hidden: int, extra: int = 0
+) -> list[Chunk]:
     """Cut rows, sorted by length, into chunks that take the least time.
 
     The best cuts are found exactly: the time of a chunk is that of its tokens, padding included,
     and a constant on top (dynamic programming over the distinct lengths).
 
     Args:
+        hidden: width of the network.
         extra: tokens that every row has besides its caption's (clips and SEP).
     """
-    overhead = _OVERHEAD.get(device.type, _OVERHEAD_ELSEWHERE)
+    overhead, limit = chunk_overhead(device, hidden), chunk_limit(device, hidden)
     order = sorted(range(len(lengths.tokens)), key=lengths.tokens.__getitem__)
     groups = [list(rows) for _, rows in groupby(order, key=lengths.tokens.__getitem__)]
     widths = [lengths.tokens[rows[0]] for rows in groups]
@@ -108,18 +125,16 @@ def make_chunks(lengths: Lengths, device: torch.device, extra: int = 0) -> list[
         start = best[end][1]
         rows = [row for group in groups[start:end] for row in group]
         padded = not lengths.whole or end - start > 1
-        chunks[:0] = _split(rows, widths[end - 1], padded, _MOST.get(device.type), extra)
+        chunks[:0] = _split(rows, widths[end - 1], padded, limit, extra)
         end = start
     if len(chunks) == 1:  # nothing to put back in order
         return [Chunk(tuple(range(len(order))), chunks[0].length, chunks[0].padded)]
     return chunks
 
 
-def _split(
-    rows: list[int], length: int, padded: bool, most: int | None, extra: int
-) -> list[Chunk]:
-    """Even parts of at most `most` tokens."""
-    parts = -(-len(rows) * (length + extra) // most) if most else 1
+def _split(rows: list[int], length: int, padded: bool, limit: float, extra: int) -> list[Chunk]:
+    """Even parts of at most `limit` tokens."""
+    parts = max(1, ceil(len(rows) * (length + extra) / limit))
     size = -(-len(rows) // min(parts, len(rows)))
     starts = range(0, len(rows), size)
     return [Chunk(tuple(rows[start : start + size]), length, padded) for start in starts]

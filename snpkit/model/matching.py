@@ -13,6 +13,7 @@ from snpkit.model.config import SNPConfig
 from snpkit.model.initialisation import initial_log_scales, initialise, was_loaded
 from snpkit.model.lengths import Lengths
 from snpkit.model.shared import NETWORKS, TextPass
+from snpkit.model.unpadded import text_pass
 from snpkit.model.video import VideoFeatures, VideoTower
 
 
@@ -52,7 +53,7 @@ class SNPPreTrainedModel(PreTrainedModel):
         self, input_ids: Tensor, attention_mask: Tensor, lengths: Lengths | None = None
     ) -> TextFeatures:
         """Text pass: [batch, tokens] -> TextFeatures; with `lengths` padding is not computed."""
-        output: TextPass = self.network.text_pass(input_ids, attention_mask, lengths)
+        output: TextPass = text_pass(self.network.bert, input_ids, attention_mask, lengths)
         return TextFeatures(F.normalize(output.pooled, dim=-1), output.tokens)
 
     def encode_video(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> VideoFeatures:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from transformers import BertModel
 
 from snpkit.model.config import SNPConfig
+from snpkit.model.lengths import with_facts
 from snpkit.model.objectives import momentum_contrast
-from snpkit.model.shared import text_pass
+from snpkit.model.unpadded import text_pass
 from snpkit.model.video import VideoTower
 
 
@@ -55,7 +56,7 @@ class MomentumEncoders(nn.Module):
     @torch.no_grad()
     def keys(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Keys of a batch's texts [batch, hidden] and clips [batch, clips, hidden]."""
-        captions = batch["input_ids"], batch["attention_mask"], batch.get("lengths")
+        captions = batch["input_ids"], batch["attention_mask"], with_facts(batch)["facts"].lengths
         video = self.video(batch["pixel_values"], batch.get("pixel_mask"))
         return F.normalize(text_pass(self.bert, *captions).pooled, dim=-1), video.clip_features
 

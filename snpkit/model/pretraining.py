@@ -1,6 +1,6 @@
 """SNPForPreTraining: encoders and proxy tasks put together into a dict of losses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +11,11 @@ from snpkit.model import gathering, objectives
 from snpkit.model.config import SNPConfig
 from snpkit.model.contrast import Batch, Encoded, SNPContrastiveModel
 from snpkit.model.heads import MLMHead
+from snpkit.model.lengths import Lengths
 from snpkit.model.matching import SNPPreTrainedModel, TextFeatures, similarity_head
 from snpkit.model.momentum import MomentumEncoders
 from snpkit.model.shared import CrossModalPass, attention_received
+from snpkit.model.unpadded import pair_layers
 
 __all__ = ["PreTrainingOutput", "SNPForPreTraining", "SNPPreTrainedModel", "TextFeatures"]
 
@@ -84,7 +86,7 @@ class SNPForPreTraining(SNPContrastiveModel):
     def prepare(self, batch: Batch, *, first: bool = True) -> Batch:
         """The batch with its significant words, sometimes with masks where attention goes
         ("attended_input_ids", and their labels), and with MoCo's keys."""
-        batch = super().prepare(batch, first=first)
+        batch = dict(super().prepare(batch, first=first))
         if "lvwm" in self.config.tasks:
             batch["significant_positions"], batch["present"] = self._significant_words(batch)
         if self._masks_by_attention():
@@ -93,7 +95,8 @@ class SNPForPreTraining(SNPContrastiveModel):
             chosen = objectives.draw_attended(received, word_positions(self.config, ids, mask))
             batch["attended_input_ids"] = ids.masked_fill(chosen, self.config.mask_token_id)
             batch["labels"] = ids.masked_fill(~chosen, -100)
-            batch.pop("labelled", None)  # drawn on the device: their number is not known here
+            # Drawn on the device: their number is not known here.
+            batch["facts"] = replace(batch["facts"], labelled=None)
         moving = self.config.level1 == "moco" and "gvtm_text_video" in self.config.tasks
         if self.training and moving:
             if first:  # once per step
@@ -115,7 +118,7 @@ class SNPForPreTraining(SNPContrastiveModel):
         video = self.encode_video(batch["pixel_values"], batch.get("pixel_mask"))
         encoded = Encoded({})
         if tasks & {"gvtm_text_video", "gvtm_cross_modal", "lvwm"}:
-            lengths = batch.get("lengths")
+            lengths = batch["facts"].lengths
             text = self.encode_text(batch["input_ids"], batch["attention_mask"], lengths)
             encoded.tokens = text.tokens
             encoded.compared = {"text": text.pooled, "clips": video.clip_features}
@@ -153,18 +156,19 @@ class SNPForPreTraining(SNPContrastiveModel):
         if "text_mlm" not in self.config.tasks:
             return {}
         ids, mask, tokens = batch["input_ids"], batch["attention_mask"], encoded.tokens
+        lengths = batch["facts"].lengths
         if self.config.text_mlm == "masked":
             masked_ids = batch.get("attended_input_ids", batch["masked_input_ids"])
-            tokens = self.network.text_pass(masked_ids, mask, batch.get("lengths")).tokens
+            tokens = self.encode_text(masked_ids, mask, lengths).tokens
         elif tokens is None:
-            tokens = self.encode_text(ids, mask, batch.get("lengths")).tokens
+            tokens = self.encode_text(ids, mask, lengths).tokens
         return {"text_mlm": self._mlm(self.text_mlm_head, tokens, batch)}
 
     def _mlm(self, head: MLMHead, tokens: Tensor, batch: Batch) -> Tensor:
         # The decoder is as wide as the vocabulary: only labelled positions go through it. How many
         # they are is known beforehand, so that no device is asked for it.
         labels = batch["labels"].flatten()
-        labelled, count = labels != -100, batch.get("labelled")
+        labelled, count = labels != -100, batch["facts"].labelled
         places = labelled.nonzero() if count is None else labelled.nonzero_static(size=count)
         places = places.squeeze(1)
         logits = head(tokens.flatten(0, 1).index_select(0, places), self.word_embeddings)
@@ -178,31 +182,27 @@ class SNPForPreTraining(SNPContrastiveModel):
         predicted = "cross_mlm" in self.config.tasks
         if (predicted or self.config.itm) and (own is None or "attended_input_ids" in batch):
             ids = batch.get("attended_input_ids", batch["masked_input_ids"])
-            own = self._own_pairs_pass(ids, batch, visual)
+            own = self._own_pairs(ids, batch["attention_mask"], batch["facts"].lengths, visual)
         if predicted:
             losses["cross_mlm"] = self._mlm(self.cross_mlm_head, own.text, batch)
         if self.config.itm:
-            ids = batch["mismatched_input_ids"]
-            wrong = self._own_pairs_pass(ids, batch, visual, "mismatched_")
+            false = batch["mismatched_input_ids"], batch["mismatched_attention_mask"]
+            wrong = self._own_pairs(*false, batch["facts"].mismatched, visual)
             losses["itm"] = objectives.image_text_matching(
                 self.itm_head(own.pooled), self.itm_head(wrong.pooled)
             )
         return losses
 
-    def _own_pairs_pass(
-        self, ids: Tensor, batch: Batch, visual: Tensor, kind: str = ""
+    def _own_pairs(
+        self, ids: Tensor, mask: Tensor, lengths: Lengths | None, visual: Tensor
     ) -> CrossModalPass:
-        """Each caption with its own video: ids [batch, tokens], visual [batch, clips + 1, hidden].
-
-        Args:
-            kind: what the names of the captions' mask and lengths begin with.
-        """
-        embedded, mask = self.network.embed_text(ids), batch[f"{kind}attention_mask"]
-        lengths = batch.get(f"{kind}lengths")
+        """Each caption with its own video: ids and mask [batch, tokens], visual
+        [batch, clips + 1, hidden]."""
+        embedded = self.network.embed_text(ids)
         if lengths is None:
             return self.network.cross_modal_layers(embedded, mask, visual)
         pairs = range(len(ids)), torch.arange(len(ids), device=ids.device)
-        return self.network.pair_layers(embedded, mask, visual, pairs, lengths)
+        return pair_layers(self.network, embedded, mask, visual, pairs, lengths)
 
     def matching_losses(
         self, joined: dict[str, Tensor], pairs: Tensor | None

@@ -5,19 +5,16 @@ One BERT reads a caption alone (text pass) or a caption followed by clip tokens 
 separate cross-modal encoder; `TwinTower` has no cross-modal pass at all. Paper sec. III-B.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import BertModel
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.bert.modeling_bert import BertEmbeddings, BertEncoder, BertPooler
 
 from snpkit.errors import UserError
 from snpkit.model.config import SNPConfig
-from snpkit.model.lengths import Lengths, make_chunks, put_back, to_device, widen
 
 
 @dataclass
@@ -56,15 +53,10 @@ class SharedNetwork(nn.Module):
         """Layers of the cross-modal pass: for SNP the very ones of the text pass."""
         return self.bert.encoder
 
-    def text_pass(
-        self, input_ids: Tensor, attention_mask: Tensor, lengths: Lengths | None = None
-    ) -> TextPass:
-        """Refine captions alone: ids and mask [batch, tokens] -> TextPass.
-
-        Args:
-            lengths: of the captions; padding then is not computed, and its vectors are 0.
-        """
-        return text_pass(self.bert, input_ids, attention_mask, lengths)
+    def text_pass(self, input_ids: Tensor, attention_mask: Tensor) -> TextPass:
+        """Refine captions alone: ids and mask [batch, tokens] -> TextPass."""
+        output = self.bert(input_ids=input_ids, attention_mask=attention_mask)
+        return TextPass(output.last_hidden_state, output.pooler_output)
 
     def embed_text(self, input_ids: Tensor) -> Tensor:
         """LN(word + position + type 0): [batch, tokens] -> [batch, tokens, hidden]."""
@@ -107,60 +99,6 @@ class SharedNetwork(nn.Module):
         hidden = self.cross_encoder(joint, attention_mask=mask).last_hidden_state
         tokens = text.shape[1]
         return CrossModalPass(hidden[:, :tokens], hidden[:, tokens:-1], self.cross_pooler(hidden))
-
-    def pair_layers(
-        self,
-        text: Tensor,
-        attention_mask: Tensor,
-        visual: Tensor,
-        pairs: tuple[Sequence[int], Tensor],
-        lengths: Lengths,
-    ) -> CrossModalPass:
-        """`cross_modal_layers` of many pairs of captions and videos, without their padding.
-
-        Args:
-            text, attention_mask: [texts, tokens, hidden] embedded captions and [texts, tokens].
-            visual: [videos, clips + 1, hidden], embedded clips.
-            pairs: row of the caption and row of the video (int64 [pairs]) of every pair.
-            lengths: of the captions.
-
-        Returns:
-            Of the first `texts` pairs text and clips, 0 where a caption has ended; of all pairs
-            the pooled vector.
-        """
-        captions, videos = pairs
-        chunks = make_chunks(lengths.of_rows(captions), text.device, visual.shape[1])
-        pooled, tokens, clips, kept = [], [], [], []
-        for chunk in chunks:
-            own = [place for place, row in enumerate(chunk.rows) if row < len(text)]
-            rows = to_device([captions[row] for row in chunk.rows], text.device)
-            # index_select adds up gradients in a fixed order; [rows] would add them as its threads
-            # come, and no run could be repeated bit for bit.
-            passed = self._pair_chunk(
-                text.index_select(0, rows)[:, : chunk.length],
-                attention_mask[rows, : chunk.length] if chunk.padded else None,
-                visual.index_select(0, videos[to_device(chunk.rows, text.device)]),
-            )
-            pooled.append(self.cross_pooler(passed))
-            if own:
-                mine = passed.index_select(0, to_device(own, text.device))
-                tokens.append(widen(mine[:, : chunk.length], text.shape[1]))
-                clips.append(mine[:, chunk.length : -1])
-                kept.append(tuple(chunk.rows[place] for place in own))
-        order = [chunk.rows for chunk in chunks]
-        own_text, own_clips = put_back(tokens, kept), put_back(clips, kept)
-        return CrossModalPass(own_text, own_clips, put_back(pooled, order))
-
-    def _pair_chunk(self, text: Tensor, mask: Tensor | None, visual: Tensor) -> Tensor:
-        """One chunk of pairs through all layers: -> [pairs, tokens + clips + 1, hidden]."""
-        joint = torch.cat([text, visual], dim=1)
-        if mask is not None:
-            mask = torch.cat([mask, mask.new_ones(visual.shape[:2])], dim=1)
-        if self.config.gradient_checkpointing_pairs and torch.is_grad_enabled():
-            return checkpoint(
-                run_layers, self.bert, self.cross_encoder, joint, mask, use_reentrant=False
-            )
-        return run_layers(self.bert, self.cross_encoder, joint, mask)
 
 
 class ThreeFusion(SharedNetwork):
@@ -217,38 +155,6 @@ NETWORKS: dict[str, type[SharedNetwork]] = {
     "three_fusion": ThreeFusion,
     "twin_tower": TwinTower,
 }
-
-
-def text_pass(
-    bert: BertModel, input_ids: Tensor, attention_mask: Tensor, lengths: Lengths | None = None
-) -> TextPass:
-    """Captions alone through a BERT; see `SharedNetwork.text_pass`."""
-    if lengths is None:
-        output = bert(input_ids=input_ids, attention_mask=attention_mask)
-        return TextPass(output.last_hidden_state, output.pooler_output)
-    chunks, tokens = make_chunks(lengths, input_ids.device), []
-    for chunk in chunks:
-        rows, width = to_device(chunk.rows, input_ids.device), slice(chunk.length)
-        embedded = bert.embeddings(input_ids=input_ids[rows, width])
-        mask = attention_mask[rows, width] if chunk.padded else None
-        tokens.append(run_layers(bert, bert.encoder, embedded, mask))
-    pooled = [bert.pooler(each) for each in tokens]
-    order, width = [chunk.rows for chunk in chunks], input_ids.shape[1]
-    widened = [widen(each, width) for each in tokens]
-    return TextPass(put_back(widened, order), put_back(pooled, order))
-
-
-def run_layers(
-    bert: BertModel, encoder: BertEncoder, hidden: Tensor, mask: Tensor | None
-) -> Tensor:
-    """All layers: hidden [rows, tokens, hidden], mask [rows, tokens] or None = all real."""
-    if mask is not None:
-        # Without the skip: whether all is real would be asked of the device.
-        mask = create_bidirectional_mask(
-            config=bert.config, inputs_embeds=hidden, attention_mask=mask,
-            allow_is_bidirectional_skip=False,
-        )  # fmt: skip
-    return encoder(hidden, attention_mask=mask).last_hidden_state
 
 
 @torch.no_grad()

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from snpkit.errors import UserError
 from snpkit.model.contrast import Encoded, Pairs, SNPContrastiveModel, own_pairs
 from snpkit.model.gathering import Rows, sum_over_processes, world_size
-from snpkit.model.lengths import move_batch
+from snpkit.model.lengths import with_facts
 from snpkit.training.distributed import average_gradients
 
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ def accumulate(
             "optimisation.gradient_cache off."
         )
     taken = [next(source) for _ in range(run.recipe.optimisation.accumulation)]
-    batches = [move_batch(batch, run.device) for batch, _ in taken]
+    batches = [
+        {name: value.to(run.device, non_blocking=True) for name, value in with_facts(batch).items()}
+        for batch, _ in taken
+    ]
     losses, bad = _Cache(run).step(batches)
     # Where only the comparison went wrong, none is more to blame than the others.
     unknown = ~losses["loss"].isfinite() & ~torch.stack(bad).any()

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from snpkit.errors import UserError
-from snpkit.model.lengths import move_batch
+from snpkit.model.lengths import with_facts
 from snpkit.training import distributed, gradient_cache
 from snpkit.training.device import autocast_dtype, choose_device, prepare_cpu
 from snpkit.training.history import History, flatten
@@ -247,6 +247,8 @@ def _accumulate(
     bad, files = [], []
     for part in range(recipe.accumulation):
         batch, names = next(source)
+        # What captions and labels there are is counted before the batch leaves main memory.
+        batch = with_facts(batch)
         losses = _forward_backward(run, batch, last=part == recipe.accumulation - 1)
         for name, value in losses.items():
             sums[name] = sums.get(name, 0) + value / recipe.accumulation
@@ -257,7 +259,7 @@ def _accumulate(
 
 def _forward_backward(run: Run, batch: Batch, *, last: bool) -> dict[str, Tensor]:
     """Add a batch's gradients to the parameters'; returns its detached losses."""
-    batch = move_batch(batch, run.device)
+    batch = {name: value.to(run.device, non_blocking=True) for name, value in batch.items()}
     # Gradients travel between processes once per step, with the last of the accumulated batches.
     quiet = getattr(run.parallel, "no_sync", nullcontext)
     with nullcontext() if last else quiet():

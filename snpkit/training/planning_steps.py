@@ -18,7 +18,6 @@ from snpkit.data.samples import Manifest
 from snpkit.errors import UserError
 from snpkit.files import read_json, write_json
 from snpkit.language.significance import SignificanceTable
-from snpkit.model.lengths import move_batch
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.batches import PreTrainingBatches
 from snpkit.training.device import autocast_dtype, available_cores, choose_device, prepare_cpu
@@ -105,7 +104,7 @@ class Trial:
         small, large = (next(self.source(size))[0] for size in (max(2, batch // 2), batch))
         if batch == _PROBE:
             large = next(self.source(2 * _PROBE))[0]
-        moved = [move_batch(each, self.device) for each in (small, large)]
+        moved = [{n: v.to(self.device) for n, v in each.items()} for each in (small, large)]
         return measure_growth(self.run.model, *moved, self.run.dtype, self.clock)
 
     def take(self, batch: int, steps: int, warm_up: int) -> Timing:

@@ -9,14 +9,13 @@ import torch
 from snpkit.bench import scaling, steps
 from snpkit.bench.workload import Workload
 from snpkit.cli import main
-from snpkit.model.shared import SharedNetwork
 
 TINY = Workload(size="tiny", batch=4)
 
 
 def test_the_model_computes_the_tokens_that_are_counted(monkeypatch):
     """Counted where they go through the layers, with chunks that hold no padding."""
-    monkeypatch.setattr("snpkit.model.lengths._OVERHEAD", {"cpu": 0})
+    monkeypatch.setattr("snpkit.model.lengths.chunk_overhead", lambda device, hidden: 0)
     counted = []
     for batch, layers in ((4, None), (7, 3)):
         work = replace(TINY, batch=batch, layers=layers)
@@ -40,7 +39,6 @@ def test_the_model_computes_the_tokens_that_are_counted(monkeypatch):
         counted.append((sum(seen), scaling.layer_tokens(work)))
     for found, expected in counted:
         assert found == expected
-    assert SharedNetwork  # the network that was watched
 
 
 def test_a_true_cost_model_is_found_and_predicts_every_axis():

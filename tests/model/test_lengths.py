@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snpkit.model import lengths as module
-from snpkit.model.lengths import Lengths, make_chunks, move_batch, put_back, with_facts
+from snpkit.model.lengths import (
+    Facts,
+    Lengths,
+    chunk_overhead,
+    make_chunks,
+    put_back,
+    with_facts,
+)
 from tests.model.cases import TIGHT, build, random_batch, random_weights, small_config
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -35,7 +42,7 @@ def cheapest(lengths, extra, overhead):
 @given(captions, st.integers(0, 5), st.sampled_from([CPU, GPU]))
 @settings(deadline=None)
 def test_every_row_is_in_one_chunk_that_is_wide_enough(tokens, extra, device):
-    chunks = make_chunks(Lengths(tuple(tokens)), device, extra)
+    chunks = make_chunks(Lengths(tuple(tokens)), device, 768, extra)
     assert sorted(row for chunk in chunks for row in chunk.rows) == list(range(len(tokens)))
     for chunk in chunks:
         longest = max(tokens[row] for row in chunk.rows)
@@ -49,20 +56,27 @@ def test_every_row_is_in_one_chunk_that_is_wide_enough(tokens, extra, device):
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.integers(0, 3))
 @settings(deadline=None, max_examples=40)
 def test_no_other_cuts_take_less_time(tokens, extra):
-    chunks = make_chunks(Lengths(tuple(tokens)), CPU, extra)
-    assert cost(chunks, extra, 48) == cheapest(tokens, extra, 48)
+    overhead = chunk_overhead(CPU, 768)
+    chunks = make_chunks(Lengths(tuple(tokens)), CPU, 768, extra)
+    assert cost(chunks, extra, overhead) == pytest.approx(cheapest(tokens, extra, overhead))
+
+
+def test_narrow_networks_take_fewer_chunks_than_wide_ones():
+    lengths = Lengths((7, 9, 12, 15, 18, 21) * 40)
+    counts = [len(make_chunks(lengths, CPU, hidden)) for hidden in (64, 256, 1024)]
+    assert counts[0] == 1 and counts[0] < counts[1] < counts[2]
 
 
 def test_equal_lengths_have_no_padding_and_a_gpu_takes_few_chunks():
     tokens = (12,) * 16 + (20,) * 16 + (7,) * 16
-    chunks = make_chunks(Lengths(tokens), CPU)
+    chunks = make_chunks(Lengths(tokens), CPU, 768)
     assert [(c.length, len(c.rows), c.padded) for c in chunks] == [
         (7, 16, False), (12, 16, False), (20, 16, False)
     ]  # fmt: skip
-    (whole,) = make_chunks(Lengths(tokens), GPU)
+    (whole,) = make_chunks(Lengths(tokens), GPU, 768)
     assert whole.rows == tuple(range(48)) and whole.length == 20 and whole.padded
     # A hidden token inside must stay hidden, also where all have one length.
-    assert all(c.padded for c in make_chunks(Lengths(tokens, whole=False), CPU))
+    assert all(c.padded for c in make_chunks(Lengths(tokens, whole=False), CPU, 768))
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=1, max_size=5))
@@ -82,14 +96,16 @@ def test_rows_come_back_in_their_order(order, cuts):
     assert joined.tolist() == [n * 10.0 for n in (range(9) if len(parts) > 1 else order)]
 
 
-def test_facts_are_counted_once_and_stay_beside_the_tensors():
+def test_facts_are_counted_once_and_stay_where_they_are():
     batch = random_batch(small_config(itm=True))
-    facts = with_facts(batch)
-    assert facts["lengths"] == Lengths((6, 11, 4)) == facts["mismatched_lengths"]
-    assert facts["labelled"] == int((batch["labels"] != -100).sum())
-    assert "lengths" not in batch
-    given_facts = facts | {"labelled": 7}
-    assert move_batch(given_facts, CPU)["labelled"] == 7
+    found = with_facts(batch)
+    labelled = int((batch["labels"] != -100).sum())
+    assert found["facts"] == Facts(Lengths((6, 11, 4)), Lengths((6, 11, 4)), labelled)
+    assert "facts" not in batch
+    known = Facts(labelled=7)
+    assert with_facts({**batch, "facts": known})["facts"].to("cuda", non_blocking=True) is known
+    on_device = {name: value.to("meta") for name, value in batch.items()}
+    assert with_facts(on_device)["facts"] == Facts()  # what lies elsewhere is not asked for
 
 
 LENGTHS = (6, 11, 4, 5, 6, 9)
@@ -113,10 +129,10 @@ def test_however_captions_are_cut_losses_and_gradients_stay(monkeypatch, overhea
         for name, value in batch.items()
     }  # fmt: skip
     with monkeypatch.context() as patch:  # one padded pass: what happens where nothing is known
-        patch.setattr("snpkit.model.contrast.with_facts", dict)
+        patch.setattr(Facts, "of", lambda batch: Facts())
         expected = losses_and_gradients(build(config, weights), wide)
-    monkeypatch.setattr(module, "_OVERHEAD", {"cpu": overhead})
-    monkeypatch.setattr(module, "_MOST", {"cpu": 40})
+    monkeypatch.setattr(module, "chunk_overhead", lambda device, hidden: overhead)
+    monkeypatch.setattr(module, "chunk_limit", lambda device, hidden: 40)
     config.gradient_checkpointing_pairs = checkpointing
     found = losses_and_gradients(build(config, weights), wide)
     torch.testing.assert_close(found, expected, **TIGHT)
@@ -130,7 +146,7 @@ def test_a_hidden_token_inside_a_caption_is_not_seen(monkeypatch):
     batch["significant_positions"][1] = 1
     model = build(config, random_weights(config))
     with monkeypatch.context() as patch:
-        patch.setattr("snpkit.model.contrast.with_facts", dict)
+        patch.setattr(Facts, "of", lambda batch: Facts())
         expected = model(batch).losses
     torch.testing.assert_close(model(batch).losses, expected, **TIGHT)
 

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from training_toys import ToyBatches, toy_recipe
 
 from snpkit.model.downstream import SNPForRetrieval
-from snpkit.model.lengths import move_batch
+from snpkit.model.lengths import with_facts
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training import loop
 from snpkit.training.schema import override
@@ -76,8 +76,8 @@ def prepared_run(model, batch, tmp_path, **changes):
     recipe = override(toy_recipe(), {f"optimisation.{n}": v for n, v in changes.items()})
     run = loop.new_run(model, ToyBatches(), recipe, tmp_path, torch.device("cpu"))
     # As it lies on the device: what must be known beforehand was counted.
-    moved = move_batch(batch, run.device)
-    return run, iter([(moved, ["clip.mp4"])] * 9)
+    known = with_facts(batch)
+    return run, iter([(known, ["clip.mp4"])] * 9)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
