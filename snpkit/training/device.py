@@ -106,6 +106,9 @@ def choose_float32_products() -> bool:
         return False
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False
+    # oneDNN keeps working space for each of the last 1,024 shapes that it has met, and captions give
+    # many shapes: hundreds of megabytes. It reads the number at its first product.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
     before, matmul.fp32_precision = matmul.fp32_precision, "bf16"
     if _products_are_exact():
         return True
