@@ -7,6 +7,12 @@ import torch
 
 from snpkit.errors import UserError
 
+# Products of matrices that torch and, once more, oneDNN keep prepared, by their shapes: 1,024 each
+# by default, and 0.7 MB for both. Captions of many lengths give hundreds of shapes, so that memory
+# would grow for as long as a run meets new ones. A pass takes the same few shapes in every layer:
+# these are kept. Both libraries read the numbers at their first product.
+_KEPT_PRODUCTS = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
+
 
 def choose_device(name: str = "auto") -> torch.device:
     """The device to train on: CUDA before MPS before the CPU, or the one asked for.
@@ -75,8 +81,9 @@ def _container_cores(limit_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int |
 
 
 def prepare_cpu(threads: int | None = None) -> int:
-    """Set the number of threads (OMP_NUM_THREADS is respected), flush denormal numbers, and choose
-    the library that multiplies float32 matrices (see `choose_float32_products`).
+    """Set the number of threads (OMP_NUM_THREADS is respected), flush denormal numbers, bound what
+    oneDNN keeps, and choose the library that multiplies float32 matrices (see
+    `choose_float32_products`).
 
     In a container torch sees all cores of its host; more threads than cores make a step many times
     slower. Gradients that fade below 1e-38 would each cost a hundred cycles: they become zero.
@@ -89,6 +96,8 @@ def prepare_cpu(threads: int | None = None) -> int:
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+    for name, kept in _KEPT_PRODUCTS.items():
+        os.environ.setdefault(name, kept)
     choose_float32_products()
     return torch.get_num_threads()
 
@@ -106,9 +115,6 @@ def choose_float32_products() -> bool:
         return False
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False
-    # oneDNN keeps working space for each of the last 1,024 shapes that it has met, and captions give
-    # many shapes: hundreds of megabytes. It reads the number at its first product.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
     before, matmul.fp32_precision = matmul.fp32_precision, "bf16"
     if _products_are_exact():
         return True

@@ -1,5 +1,8 @@
 """Where a run computes."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -138,3 +141,29 @@ def test_rounding_is_noticed(monkeypatch):
         else plain(a.bfloat16().float(), b.bfloat16().float()),
     )  # fmt: skip
     assert not devices._products_are_exact()
+
+
+_MANY_SHAPES = """
+import sys, torch
+from snpkit.training.device import prepare_cpu
+from snpkit.training.planning_memory import current_memory
+
+prepare_cpu(1)
+number = getattr(torch, sys.argv[1])
+left, right, out = (torch.ones(shape, dtype=number) for shape in ((900, 64), (64, 64), (900, 64)))
+held = []
+for rows in range(100, 600):
+    torch.mm(left[:rows], right, out=out[:rows])
+    if rows in (300, 599):
+        held.append(current_memory(torch.device("cpu")))
+print(held[1] - held[0])
+"""
+
+
+@pytest.mark.parametrize("number", ["float32", "bfloat16"])
+def test_memory_does_not_grow_with_the_shapes_that_are_met(number):
+    # Prepared and kept by torch and by oneDNN, each of the 300 would hold 0.7 MB.
+    grown = subprocess.run(
+        [sys.executable, "-c", _MANY_SHAPES, number], capture_output=True, text=True, check=True
+    )
+    assert int(grown.stdout) < 20e6
