@@ -62,6 +62,7 @@ class Contestant:
         self._process.join(10)
         if self._process.is_alive():
             self._process.kill()
+            self._process.join()  # only then is it gone
 
     def _receive(self) -> Any:
         try:

@@ -156,7 +156,19 @@ def put_back(parts: list[Tensor], rows: list[tuple[int, ...]]) -> Tensor:
 
 def widen(tokens: Tensor, width: int) -> Tensor:
     """Zeros behind the tokens: [rows, tokens, hidden] -> [rows, width, hidden]."""
-    return F.pad(tokens, (0, 0, 0, width - tokens.shape[1]))
+    missing = width - tokens.shape[1]
+    return F.pad(tokens, (0, 0, 0, missing)) if missing else tokens
+
+
+def take_rows(tensor: Tensor, rows: Sequence[int]) -> Tensor:
+    """These rows; without a copy where they are the first ones, in their order.
+
+    index_select adds up gradients in a fixed order; [rows] would add them as its threads come, and
+    no run could be repeated bit for bit.
+    """
+    if len(rows) <= len(tensor) and list(rows) == list(range(len(rows))):
+        return tensor[: len(rows)]
+    return tensor.index_select(0, to_device(rows, tensor.device))
 
 
 def to_device(rows: Sequence[int], device: torch.device) -> Tensor:

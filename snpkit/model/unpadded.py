@@ -10,7 +10,7 @@ from transformers import BertModel
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.bert.modeling_bert import BertEncoder
 
-from snpkit.model.lengths import Lengths, make_chunks, put_back, to_device, widen
+from snpkit.model.lengths import Lengths, make_chunks, put_back, take_rows, widen
 from snpkit.model.shared import CrossModalPass, SharedNetwork, TextPass
 
 
@@ -28,9 +28,9 @@ def text_pass(
         return TextPass(output.last_hidden_state, output.pooler_output)
     chunks, tokens = make_chunks(lengths, input_ids.device, bert.config.hidden_size), []
     for chunk in chunks:
-        rows, width = to_device(chunk.rows, input_ids.device), slice(chunk.length)
-        embedded = bert.embeddings(input_ids=input_ids[rows, width])
-        mask = attention_mask[rows, width] if chunk.padded else None
+        width = slice(chunk.length)
+        embedded = bert.embeddings(input_ids=take_rows(input_ids, chunk.rows)[:, width])
+        mask = take_rows(attention_mask, chunk.rows)[:, width] if chunk.padded else None
         tokens.append(_layers(bert, bert.encoder, embedded, mask))
     pooled = [bert.pooler(each) for each in tokens]
     order, width = [chunk.rows for chunk in chunks], input_ids.shape[1]
@@ -63,19 +63,17 @@ def pair_layers(
     chunks = make_chunks(lengths.of_rows(captions), text.device, hidden, extra)
     pooled, tokens, clips, kept = [], [], [], []
     for chunk in chunks:
-        rows = to_device([captions[row] for row in chunk.rows], text.device)
-        # index_select adds up gradients in a fixed order; [rows] would add them as its threads
-        # come, and no run could be repeated bit for bit.
+        rows = [captions[row] for row in chunk.rows]
         passed = _pair_chunk(
             network,
-            text.index_select(0, rows)[:, : chunk.length],
-            attention_mask[rows, : chunk.length] if chunk.padded else None,
-            visual.index_select(0, videos[to_device(chunk.rows, text.device)]),
+            take_rows(text, rows)[:, : chunk.length],
+            take_rows(attention_mask, rows)[:, : chunk.length] if chunk.padded else None,
+            visual.index_select(0, take_rows(videos, chunk.rows)),
         )
         pooled.append(network.cross_pooler(passed))
         own = [place for place, row in enumerate(chunk.rows) if row < len(text)]
         if own:
-            mine = passed.index_select(0, to_device(own, text.device))
+            mine = take_rows(passed, own)
             tokens.append(widen(mine[:, : chunk.length], text.shape[1]))
             clips.append(mine[:, chunk.length : -1])
             kept.append(tuple(chunk.rows[place] for place in own))
