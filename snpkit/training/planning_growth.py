@@ -12,6 +12,7 @@ from torch import Tensor
 from snpkit.data.samples import VideoText
 from snpkit.language.tokenizer import encode_captions
 from snpkit.model.contrast import Pairs
+from snpkit.model.lengths import Lengths, make_chunks, with_facts
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.loop import Batch
 from snpkit.training.planning_model import Growth, computed_pairs
@@ -20,12 +21,14 @@ _PAIRS = (8, 32)  # few and many: the difference leaves out what does not grow
 _REPEATS = 3
 
 
-def usual_tokens(tokenizer: Any, rows: list[VideoText], batch: int, limit: int) -> int:
-    """Tokens that a batch of so many captions is usually padded to: of its longest one."""
+def usual_lengths(tokenizer: Any, rows: list[VideoText], batch: int, limit: int) -> Lengths:
+    """Of a usual batch of so many captions: its longest one has as many tokens as the longest one
+    has in every second batch, and the others are spread as captions are."""
     encoded = encode_captions(tokenizer, [row.caption for row in rows[:1000]], limit)
     lengths = encoded.attention_mask.sum(1).numpy()
     draws = np.random.default_rng(0).choice(lengths, (64, batch))
-    return int(np.median(draws.max(axis=1)))
+    usual = np.median(np.sort(draws, axis=1), axis=0).astype(int)  # shortest to longest
+    return Lengths(tuple(usual.tolist()))
 
 
 def padded(batches: Iterator[tuple[Batch, list[str]]], tokens: int, pad: int) -> Iterator[Any]:
@@ -44,6 +47,7 @@ def measure_growth(
     model: SNPForPreTraining,
     small: Batch,
     large: Batch,
+    usual: Lengths,
     dtype: torch.dtype | None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Growth:
@@ -51,6 +55,8 @@ def measure_growth(
 
     Args:
         small, large: batches of the model, on its device and padded to the same length.
+        usual: captions of the batch that the growth is to lead to. Among its many pairs those of
+            about the same length pass together, so that a pair is narrower than measured here.
         dtype: of the forward pass; None = float32.
         clock: tells seconds.
     """
@@ -67,7 +73,26 @@ def measure_growth(
         seconds = max(0.0, (seconds_of[1] - seconds_of[0]) / more)
     model.zero_grad(set_to_none=True)
     rest = kept[1] - kept[0] - pair_bytes * (pairs[1] - pairs[0])
-    return Growth(seconds, pair_bytes, max(0.0, rest / (sizes[1] - sizes[0])))
+    share = _narrower(model, large, usual) if pairs[1] else 1.0
+    return Growth(share * seconds, share * pair_bytes, max(0.0, rest / (sizes[1] - sizes[0])))
+
+
+def _narrower(model: SNPForPreTraining, measured: Batch, usual: Lengths) -> float:
+    """Tokens that a pair of a usual batch takes, of those that a measured pair took."""
+    lengths = with_facts(measured)["facts"].lengths
+    if lengths is None:  # not known: pairs are padded, as they would be in the usual batch
+        return 1.0
+    few, many = (_computed_tokens(model, lengths, count) for count in _PAIRS)
+    pairs = computed_pairs(model.config, len(usual.tokens))
+    return _computed_tokens(model, usual, pairs) / pairs * (_PAIRS[1] - _PAIRS[0]) / (many - few)
+
+
+def _computed_tokens(model: SNPForPreTraining, lengths: Lengths, pairs: int) -> int:
+    """Tokens of so many pairs, the captions in turn, with what padding their chunks have."""
+    rows = [row % len(lengths.tokens) for row in range(pairs)]
+    extra = model.config.clips + 1
+    chunks = make_chunks(lengths.of_rows(rows), model.device, model.config.hidden_size, extra)
+    return sum(len(chunk.rows) * (chunk.length + extra) for chunk in chunks)
 
 
 def _pairs_alone(

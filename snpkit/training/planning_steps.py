@@ -18,12 +18,13 @@ from snpkit.data.samples import Manifest
 from snpkit.errors import UserError
 from snpkit.files import read_json, write_json
 from snpkit.language.significance import SignificanceTable
+from snpkit.model.lengths import with_facts
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.batches import PreTrainingBatches
 from snpkit.training.device import autocast_dtype, available_cores, choose_device, prepare_cpu
 from snpkit.training.loop import Batch, Run, new_run, train_step
 from snpkit.training.planning_data import measured_dataset, measured_tokenizer
-from snpkit.training.planning_growth import measure_growth, padded, usual_tokens
+from snpkit.training.planning_growth import measure_growth, padded, usual_lengths
 from snpkit.training.planning_memory import (
     available_memory,
     current_memory,
@@ -65,7 +66,8 @@ class Trial:
         self.config = make_config(self.recipe, self.tokenizer)
         self.config.vocab_size = vocabulary
         rows, data = self.dataset.manifest.rows, self.recipe.data
-        self.tokens = usual_tokens(self.tokenizer, rows, data.batch_size, data.max_tokens)
+        self.usual = usual_lengths(self.tokenizer, rows, data.batch_size, data.max_tokens)
+        self.tokens = max(self.usual.tokens)
         self.program = current_memory(self.device)
         self.run = self._start()
 
@@ -104,8 +106,9 @@ class Trial:
         small, large = (next(self.source(size))[0] for size in (max(2, batch // 2), batch))
         if batch == _PROBE:
             large = next(self.source(2 * _PROBE))[0]
-        moved = [{n: v.to(self.device) for n, v in each.items()} for each in (small, large)]
-        return measure_growth(self.run.model, *moved, self.run.dtype, self.clock)
+        both = map(with_facts, (small, large))
+        moved = [{n: v.to(self.device) for n, v in each.items()} for each in both]
+        return measure_growth(self.run.model, *moved, self.usual, self.run.dtype, self.clock)
 
     def take(self, batch: int, steps: int, warm_up: int) -> Timing:
         """Time so many steps of a batch size, fewer where the time runs out, but one."""

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from snpkit.model.lengths import Lengths
 from snpkit.training.planning_data import MadeUpClips, measure_clips, measured_tokenizer
-from snpkit.training.planning_growth import _kept_bytes, padded, usual_tokens
+from snpkit.training.planning_growth import _kept_bytes, measure_growth, padded, usual_lengths
 from snpkit.training.planning_memory import available_memory, current_memory, peak_memory
 from snpkit.training.planning_model import Timing, computed_pairs
 from snpkit.training.planning_steps import Trial
@@ -69,10 +70,27 @@ def test_padding_leaves_what_is_long_enough():
     assert files == ["a"]
 
 
-def test_usual_tokens_grow_with_the_batch(trial):
+def test_usual_batches_have_longer_captions_the_larger_they_are(trial):
     rows = trial.dataset.manifest.rows
-    few, many = (usual_tokens(trial.tokenizer, rows, batch, 30) for batch in (2, 200))
-    assert few < many <= 30
+    few, many = (usual_lengths(trial.tokenizer, rows, batch, 30).tokens for batch in (2, 200))
+    assert max(few) < max(many) <= 30
+    assert len(many) == 200 and min(many) < sum(many) / 200 < max(many)
+
+
+def test_pairs_of_a_large_batch_take_what_their_own_captions_take(trial):
+    small, large = (next(trial.source(size))[0] for size in (4, 8))
+
+    def bytes_of(*tokens):
+        usual = Lengths(tokens * (64 // len(tokens)))
+        return measure_growth(trial.run.model, small, large, usual, None).pair_bytes
+
+    longest, clips = int(large["attention_mask"].sum(1).max()), trial.config.clips
+    whole = bytes_of(longest)
+    # The few pairs that are measured are as wide as the longest of them.
+    assert whole == pytest.approx(trial.growth(8).pair_bytes, rel=0.4)
+    share = (4 + clips + 1) / (longest + clips + 1)
+    assert bytes_of(4) == pytest.approx(share * whole, rel=1e-6)
+    assert bytes_of(4, longest) == pytest.approx((share + 1) / 2 * whole, rel=1e-6)
 
 
 def test_growth_counts_bytes_of_pairs_and_samples(trial):
