@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
@@ -23,6 +24,7 @@ _ORDER = (
     "text_mlm", "gvtm_text_video", "gvtm_cross_modal", "cross_mlm", "itm", "lvwm", "lvwm_before",
     "lvwm_after",
 )  # fmt: skip
+_LABELS_STEP = 16  # labelled tokens pass through a head in multiples of this number
 
 
 @dataclass
@@ -166,13 +168,19 @@ class SNPForPreTraining(SNPContrastiveModel):
 
     def _mlm(self, head: MLMHead, tokens: Tensor, batch: Batch) -> Tensor:
         # The decoder is as wide as the vocabulary: only labelled positions go through it. How many
-        # they are is known beforehand, so that no device is asked for it.
+        # they are is known beforehand, so that no device is asked for it; a few more, without a
+        # label, make their number one of few, whose products a CPU has prepared already.
         labels = batch["labels"].flatten()
         labelled, count = labels != -100, batch["facts"].labelled
-        places = labelled.nonzero() if count is None else labelled.nonzero_static(size=count)
-        places = places.squeeze(1)
+        if count is None:
+            places = labelled.nonzero().squeeze(1)
+            chosen = labels.index_select(0, places)
+        else:
+            size = -(-count // _LABELS_STEP) * _LABELS_STEP
+            places = labelled.nonzero_static(size=size, fill_value=0).squeeze(1)
+            chosen = F.pad(labels.index_select(0, places[:count]), (0, size - count), value=-100)
         logits = head(tokens.flatten(0, 1).index_select(0, places), self.word_embeddings)
-        return objectives.masked_language_modelling(logits, labels.index_select(0, places))
+        return objectives.masked_language_modelling(logits, chosen)
 
     def cross_losses(
         self, batch: Batch, visual: Tensor | None, own: CrossModalPass | None

@@ -7,12 +7,13 @@ import torch
 
 from snpkit.errors import UserError
 
-# Products of matrices that torch and, once more, oneDNN keep prepared, by their shapes: 1,024 each
+# Products of matrices that torch and, beneath it, oneDNN keep prepared, by their shapes: 1,024 each
 # by default, and 0.7 MB for both. Captions of many lengths give hundreds of shapes, so that memory
-# would grow for as long as a run meets new ones. What pays is that all layers of a step share
-# theirs: 256 hold a step's, while with 64 a step of the laptop's size took a fifth longer. Both
+# would grow for as long as a run meets new ones. What pays is that the layers of a step share
+# theirs. oneDNN's 256 hold a step's: with 64 a step of the laptop's size took a fifth longer. More
+# than a few of torch's own, whose working space is most of the memory, gained nothing. Both
 # libraries read the numbers at their first product.
-_KEPT_PRODUCTS = {"LRU_CACHE_CAPACITY": "256", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256"}
+_KEPT_PRODUCTS = {"LRU_CACHE_CAPACITY": "16", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256"}
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -101,6 +102,15 @@ def prepare_cpu(threads: int | None = None) -> int:
         os.environ.setdefault(name, kept)
     choose_float32_products()
     return torch.get_num_threads()
+
+
+def keep_products(dtype: torch.dtype) -> None:
+    """Multiply matrices of so many shapes that as many products are kept as a long run comes to
+    keep: what a few steps are then measured to take is theirs, and none of it is for shapes."""
+    largest = 2 * int(os.environ.get("ONEDNN_PRIMITIVE_CACHE_CAPACITY", 1024)) + 100
+    rows = torch.ones((largest, 64), dtype=dtype)
+    for count in range(100, largest):
+        torch.mm(rows[:count], rows[:64])
 
 
 def choose_float32_products() -> bool:

@@ -21,7 +21,13 @@ from snpkit.language.significance import SignificanceTable
 from snpkit.model.lengths import with_facts
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.batches import PreTrainingBatches
-from snpkit.training.device import autocast_dtype, available_cores, choose_device, prepare_cpu
+from snpkit.training.device import (
+    autocast_dtype,
+    available_cores,
+    choose_device,
+    keep_products,
+    prepare_cpu,
+)
 from snpkit.training.loop import Batch, Run, new_run, train_step
 from snpkit.training.planning_data import measured_dataset, measured_tokenizer
 from snpkit.training.planning_growth import measure_growth, padded, usual_lengths
@@ -68,6 +74,9 @@ class Trial:
         rows, data = self.dataset.manifest.rows, self.recipe.data
         self.usual = usual_lengths(self.tokenizer, rows, data.batch_size, data.max_tokens)
         self.tokens = max(self.usual.tokens)
+        if self.device.type == "cpu":
+            precision = autocast_dtype(self.recipe.optimisation.precision, self.device)
+            keep_products(precision or torch.float32)
         self.program = current_memory(self.device)
         self.run = self._start()
 
@@ -184,7 +193,10 @@ def take_steps(request: dict[str, Any]) -> dict[str, Any]:
     batch = request["batch"] or trial.affordable(probe)
     late = batch == _PROBE and time.monotonic() > trial.deadline
     scaled = batch < trial.recipe.data.batch_size
-    half = trial.take(batch // 2, _PROBE_STEPS, 1) if scaled and batch >= 2 * _PROBE else None
+    # As many steps as of the whole batch: the peak is that of the worst of them, and memory settles
+    # only after some.
+    twice = scaled and batch >= 2 * _PROBE
+    half = trial.take(batch // 2, trial.steps, _WARM_UP) if twice else None
     full = probe if late else trial.take(batch, trial.steps, _WARM_UP)
     growth = trial.growth(batch).with_overhead(half or probe, full) if scaled else None
     model, cache = trial.run.model, trial.dataset.cache
