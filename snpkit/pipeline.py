@@ -219,7 +219,7 @@ def load(name_or_path: str | Path, *, device: str = "auto", **options: Any) -> P
     folder = checkpoint.folder
     if checkpoint.warning:
         logging.getLogger(__name__).warning(checkpoint.warning)
-    prepare_cpu()
+    prepare_cpu(products=False)  # the float32 setting of a program that only loads stays its own
     model = load_model(folder, **options).to(choose_device(device)).eval()
     tokenizer = load_tokenizer(folder)
     if len(tokenizer) != model.config.vocab_size:

@@ -53,8 +53,7 @@ class Contestant:
 
     def turn(self) -> Answer:
         """Do the work once."""
-        self._connection.send("turn")
-        return self._receive()
+        return self._receive("turn")
 
     def close(self) -> None:
         """End the process."""
@@ -64,10 +63,12 @@ class Contestant:
             self._process.kill()
             self._process.join()  # only then is it gone
 
-    def _receive(self) -> Any:
+    def _receive(self, request: str | None = None) -> Any:
         try:
+            if request is not None:
+                self._connection.send(request)
             answer = self._connection.recv()
-        except EOFError:
+        except (EOFError, OSError):  # it may have ended while it waited
             raise UserError(
                 "A process of the benchmark ended before its time; it may have run out of memory: "
                 "choose a smaller --batch or --size."

@@ -5,7 +5,7 @@ All ways decode the same frames of the shipped clips and cut out the centre squa
 
 import time
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -36,15 +36,13 @@ def decoding_subjects(workers: int, rounds_of: int = 4) -> list[Subject]:
 
     if workers < 0:
         raise UserError(f"--workers is {workers}; decoding takes 0 processes or more.")
-    plain, manifest = straightforward("decoding"), sample_manifest()
+    straightforward("decoding")
+    manifest = sample_manifest()
     paths = sorted({str(manifest.path_of(row)) for row in manifest.rows})
     paths = [path for path in paths if path.endswith(".mp4")]
-    ways = {"PyAV": plain.by_pyav}
-    if find_spec("decord") is not None:
-        ways = {"decord": plain.by_decord} | ways
+    libraries = ["decord"] if find_spec("decord") is not None else []
     return [
-        _subject(name, partial(way, count=_FRAMES, size=_SIZE), paths, workers, rounds_of)
-        for name, way in ways.items()
+        _subject(name, Plainly(name), paths, workers, rounds_of) for name in (*libraries, "PyAV")
     ]
 
 
@@ -67,6 +65,20 @@ def _subject(
          "results: the greatest mean difference of a clip's pixels, of 255"},
         tolerance=_TOLERANCE,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plainly:
+    """The straightforward way by a library: path -> uint8 [frames, 3, size, size].
+
+    It travels to workers by its name: where they are spawned, only snpkit can be imported there.
+    """
+
+    library: str
+
+    def __call__(self, path: str) -> "torch.Tensor":
+        by = getattr(straightforward("decoding"), f"by_{self.library.lower()}")
+        return by(path, count=_FRAMES, size=_SIZE)
 
 
 def read_ours(path: str) -> "torch.Tensor":

@@ -83,14 +83,17 @@ def _at(work: Workload, axis: str, value: float) -> Workload:
 
 
 def _fit(points: list[tuple[float, float]]) -> tuple[float, float]:
-    """Constant and slope, at least 0, of a line: each point counts by its relative error."""
+    """Constant and slope, both at least 0, of a line: each point counts by its relative error."""
     import numpy as np
 
     tokens, seconds = map(np.asarray, zip(*points, strict=True))
     sides = np.stack([1 / seconds, tokens / seconds], axis=1)
     fixed, price = np.linalg.lstsq(sides, np.ones(len(points)), rcond=None)[0]
+    # What would be negative is left out, and the other fitted alone.
     if fixed < 0:
         fixed, price = 0.0, np.mean(sides[:, 1]) / np.mean(sides[:, 1] ** 2)
+    elif price < 0:
+        fixed, price = np.mean(sides[:, 0]) / np.mean(sides[:, 0] ** 2), 0.0
     return float(fixed), float(price)
 
 

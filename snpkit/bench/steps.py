@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,10 +159,12 @@ def _subject(kind: str, work: Workload, plain: _Shared) -> Subject:
     def measure() -> Round:
         theirs, mine = plain.turn(work.precision), ours.turn()
         compared = theirs.result if work.precision == "fp32" else ["loss"]
+        gaps = [abs(mine.result[name] / theirs.result[name] - 1) for name in compared]
         return Round(
             plain=work.batch / theirs.seconds,
             ours=work.batch / mine.seconds,
-            difference=max(abs(mine.result[n] / theirs.result[n] - 1) for n in compared),
+            # A NaN is no agreement, and max() passes over it unless it comes first.
+            difference=max(gaps) if all(map(isfinite, gaps)) else inf,
             plain_peak=theirs.peak,
             ours_peak=mine.peak,
         )

@@ -39,7 +39,7 @@ def bench(
         tokens: Mean tokens of a caption, with [CLS] and [SEP]; all are padded to 30.
         clips: Clips of a video.
         layers: Layers of the network, if not those of its size.
-        precision: Of our step; both: bf16 too, where the processor computes in it.
+        precision: Of our step; both: bf16 too, where the processor computes in it (scaling: fp32).
         checkpointing: Recompute the pairs' activations: less memory, more time.
         workers: Processes that decode (2) or mine (1).
         repeat: Rounds; each times both ways.
@@ -48,9 +48,11 @@ def bench(
     """
     from snpkit.bench.workload import Workload
 
+    _check(subject, source, workers, repeat, output)
     work = Workload(
-        size, batch, mean=tokens, clips=clips, layers=layers, checkpointing=checkpointing
-    )
+        size, batch, mean=tokens, clips=clips, layers=layers, checkpointing=checkpointing,
+        precision="fp32" if precision == "both" else precision,
+    )  # fmt: skip
     if subject == "scaling":
         return _scaling(work, repeat, output, json)
     from json import dumps
@@ -72,6 +74,22 @@ def bench(
     return 0 if all(comparison.equal for comparison in found) else 1
 
 
+def _check(
+    subject: str, source: Path | None, workers: int | None, repeat: int, output: Path | None
+) -> None:
+    """Refuse before anything is measured."""
+    from snpkit.errors import UserError
+
+    if repeat < 1:
+        raise UserError(f"--repeat is {repeat}; measure at least once.")
+    if workers is not None and workers < 1 and subject in ("all", "mine"):
+        raise UserError(f"--workers is {workers}; mining takes at least one process.")
+    if output is not None and subject != "scaling":
+        raise UserError(f"--output is for the figure of scaling; {subject} prints its figures.")
+    if source is not None and subject not in ("all", "mine"):
+        raise UserError(f"{source}: only mine reads a file; {subject} makes what it needs.")
+
+
 def _precisions(asked: str) -> tuple[str, ...]:
     import torch
 
@@ -90,8 +108,6 @@ def _scaling(work: "Workload", repeat: int, output: Path | None, json: bool) -> 
     from snpkit.bench.scaling import measure_scaling, table, to_dict
     from snpkit.errors import UserError
 
-    if repeat < 1:
-        raise UserError(f"--repeat is {repeat}; measure at least once.")
     if output is not None and output.suffix not in (".png", ".svg"):
         raise UserError(f"--output is {output}; the figure is a .png or .svg file.")
     curves = measure_scaling(work, repeat)

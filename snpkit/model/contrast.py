@@ -19,7 +19,7 @@ from snpkit.model import gathering, objectives
 from snpkit.model.gathering import Rows
 from snpkit.model.lengths import to_device, with_facts
 from snpkit.model.matching import SNPMatchingModel
-from snpkit.model.shared import CrossModalPass
+from snpkit.model.shared import CrossModalPass, no_cross_modal_pass
 from snpkit.model.unpadded import pair_layers
 
 Batch = dict[str, Any]  # tensors, and the "facts" that `with_facts` adds
@@ -218,6 +218,8 @@ class SNPContrastiveModel(SNPMatchingModel):
         Args:
             visual: [videos, clips + 1, hidden] embedded clip tokens of the joined batch.
         """
+        if self.config.architecture == "twin_tower":
+            raise no_cross_modal_pass()
         embedded = self.network.embed_text(batch[self.pair_ids])  # once per caption, not per pair
         mask, lengths = batch["attention_mask"], with_facts(batch)["facts"].lengths
         if lengths is not None:

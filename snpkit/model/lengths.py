@@ -29,7 +29,7 @@ class Lengths:
         """Those of a mask [batch, tokens] in main memory."""
         places = torch.arange(1, attention_mask.shape[1] + 1)
         real = attention_mask != 0
-        last = (real * places).amax(1)
+        last = (real * places).amax(1).clamp(min=1)  # one hidden token where none is real
         return cls(tuple(last.tolist()), bool((real.sum(1) == last).all()))
 
     def of_rows(self, rows: Sequence[int]) -> Self:
@@ -71,7 +71,7 @@ class Facts:
 
 
 def with_facts(batch: dict[str, Any]) -> dict[str, Any]:
-    """The batch with its "facts", where it has none yet."""
+    """The batch with its "facts", where it has none yet; who changes its tensors drops them."""
     return batch if "facts" in batch else {**batch, "facts": Facts.of(batch)}
 
 

@@ -144,10 +144,15 @@ class TwinTower(SharedNetwork):
         Raises:
             UserError: a twin tower cannot read caption and video together.
         """
-        raise UserError(
-            "A twin tower has no cross-modal pass: choose architecture 'snp' or 'three_fusion' "
-            "for cross-modal matching, question answering or multiple choice."
-        )
+        raise no_cross_modal_pass()
+
+
+def no_cross_modal_pass() -> UserError:
+    """What a twin tower says to whoever asks it to read caption and video together."""
+    return UserError(
+        "A twin tower has no cross-modal pass: choose architecture 'snp' or 'three_fusion' for "
+        "cross-modal matching, question answering or multiple choice."
+    )
 
 
 NETWORKS: dict[str, type[SharedNetwork]] = {

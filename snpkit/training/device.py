@@ -82,9 +82,9 @@ def _container_cores(limit_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int |
         return None
 
 
-def prepare_cpu(threads: int | None = None) -> int:
+def prepare_cpu(threads: int | None = None, *, products: bool = True) -> int:
     """Set the number of threads (OMP_NUM_THREADS is respected), flush denormal numbers, bound what
-    oneDNN keeps, and choose the library that multiplies float32 matrices (see
+    oneDNN keeps, and with `products` choose the library that multiplies float32 matrices (see
     `choose_float32_products`).
 
     In a container torch sees all cores of its host; more threads than cores make a step many times
@@ -100,7 +100,8 @@ def prepare_cpu(threads: int | None = None) -> int:
     torch.set_flush_denormal(True)
     for name, kept in _KEPT_PRODUCTS.items():
         os.environ.setdefault(name, kept)
-    choose_float32_products()
+    if products:
+        choose_float32_products()
     return torch.get_num_threads()
 
 
@@ -120,6 +121,9 @@ def choose_float32_products() -> bool:
     makers. torch hands them to oneDNN only where bfloat16 would do as well, and oneDNN rounds to
     bfloat16 where the processor has matrix units for it. Where it has none, float32 stays float32:
     a product of a few numbers that bfloat16 does not hold tells.
+
+    The choice holds for the whole process. torch has an older setting for the same; once this one
+    is made, `torch.get_float32_matmul_precision` refuses to answer.
     """
     matmul = getattr(torch.backends.mkldnn, "matmul", None)
     if not hasattr(matmul, "fp32_precision") or not torch.backends.mkldnn.is_available():

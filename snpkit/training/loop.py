@@ -6,8 +6,9 @@
         now and then: read the losses, evaluate, save
 
 Nothing inside a step asks the device for a number: losses stay where they are until `log_every`
-steps are read at once. Stopping and resuming is exact: on a CPU the weights are bit-equal with
-those of a run that was never stopped.
+steps are read at once. (Attentive masking is the exception: how much it masks is drawn there.)
+Stopping and resuming is exact: on a CPU the weights are bit-equal with those of a run that was
+never stopped.
 """
 
 import math

@@ -54,9 +54,25 @@ def test_a_true_cost_model_is_found_and_predicts_every_axis():
     assert "cost model" in scaling.table(curves)
 
 
-def test_the_constant_is_never_negative():
+def test_neither_constant_nor_price_is_negative():
     fixed, price = scaling._fit([(1, 1.0), (2, 4.0), (3, 9.0)])
     assert fixed == 0 and price > 0
+    # A step that seems to get quicker is taken as one that costs the same: least relative error.
+    fixed, price = scaling._fit([(1, 3.0), (2, 2.0), (3, 1.0)])
+    assert price == 0 and fixed == pytest.approx((1 / 3 + 1 / 2 + 1) / (1 / 9 + 1 / 4 + 1))
+
+
+def test_scaling_is_measured_in_the_precision_asked_for(monkeypatch):
+    asked = []
+
+    def measured(work, repeat):
+        asked.append(work.precision)
+        return []
+
+    monkeypatch.setattr("snpkit.bench.scaling.measure_scaling", measured)
+    for precision in ("both", "fp32", "bf16"):
+        assert main(["bench", "scaling", "--size", "tiny", "--precision", precision, "--json"]) == 0
+    assert asked == ["fp32", "fp32", "bf16"]
 
 
 @pytest.mark.parametrize("kind", ["png", "svg"])

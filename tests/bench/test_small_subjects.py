@@ -1,11 +1,16 @@
 """Masking, retrieval and decoding: both ways come to the same, and a wrong way is noticed."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from snpkit.bench import decoding, small_subjects
 from snpkit.bench.comparison import compare
 from snpkit.bench.oracle import straightforward
+from snpkit.data.samples import samples_folder
 from snpkit.errors import UserError
 
 
@@ -50,6 +55,33 @@ def test_decoding_gives_the_same_frames(monkeypatch):
     plain = straightforward("decoding")
     monkeypatch.setattr(plain, "middles", lambda frames, count: [frames - 1] * count)
     assert not compare(decoding.decoding_subjects(0, rounds_of=1)[-1], 1).equal
+
+
+_SPAWNED = """
+import multiprocessing
+import sys
+
+from snpkit.bench import decoding
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
+    seconds, frames = decoding._read_all(decoding.Plainly("PyAV"), sys.argv[1:], 1)
+    print([tuple(each.shape) for each in frames])
+"""
+
+
+def test_spawned_workers_find_the_straightforward_way(tmp_path):
+    script = tmp_path / "spawned.py"
+    script.write_text(_SPAWNED)
+    clip = str(samples_folder() / "real" / "bunny-wakes.mp4")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # In another folder than the clone's, whose `tests` nobody finds there by chance.
+    run = subprocess.run(
+        [sys.executable, str(script), clip], cwd=tmp_path, env=environment, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == "[(8, 3, 64, 64)]"
 
 
 def test_decoding_in_workers(monkeypatch):

@@ -64,9 +64,9 @@ class Pretended:
     def turn(self):
         self.turns += 1
         if self.way == "plain":
-            return Answer(4.0, {"loss": 10.0, "lvwm": 5.0}, 100.0)
+            return Answer(4.0, {"lvwm": 5.0, "loss": 10.0}, 100.0)
         loss = wrong[self.work.precision]
-        return Answer(1.0, {"loss": loss, "lvwm": loss / 2}, 40.0)
+        return Answer(1.0, {"lvwm": 5.0, "loss": loss}, 40.0)  # what is wrong comes last
 
     def close(self):
         self.closed = True
@@ -121,6 +121,15 @@ def test_a_contestant_works_in_a_process_of_its_own():
     finally:
         contestant.close()
     assert not contestant._process.is_alive()
+
+
+def test_a_contestant_that_ended_while_it_waited_is_named():
+    contestant = Contestant(doubled, (10,))
+    contestant._process.kill()
+    contestant._process.join()
+    with pytest.raises(UserError, match="ended before its time"):
+        contestant.turn()
+    contestant.close()
 
 
 def test_what_a_contestant_cannot_do_is_told():

@@ -82,7 +82,7 @@ def test_equal_lengths_have_no_padding_and_a_gpu_takes_few_chunks():
 @given(st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=1, max_size=5))
 def test_lengths_of_a_mask(rows):
     found = Lengths.of(torch.tensor(rows).long())
-    last = [max((n + 1 for n, real in enumerate(row) if real), default=0) for row in rows]
+    last = [max((n + 1 for n, real in enumerate(row) if real), default=1) for row in rows]
     assert list(found.tokens) == last
     assert found.whole == all(all(row[:n]) for row, n in zip(rows, last, strict=True))
 

@@ -237,6 +237,11 @@ def test_twin_tower_matches_like_snp_and_refuses_cross_modal_tasks() -> None:
     video = model.encode_video(batch["pixel_values"])
     with pytest.raises(UserError, match="A twin tower has no cross-modal pass"):
         model.cross_match(batch["input_ids"], batch["attention_mask"], video.clip_tokens)
+    with pytest.raises(UserError, match="A twin tower has no cross-modal pass"):
+        scores = torch.zeros(len(LENGTHS), len(LENGTHS), video.clip_tokens.shape[1])
+        model.pair_scores(
+            batch["input_ids"], batch["attention_mask"], video.clip_tokens, scores
+        )
 
 
 def test_autocast_keeps_matching_scores_in_float32_and_losses_close() -> None:

@@ -194,3 +194,16 @@ def test_what_a_long_run_keeps_can_be_kept_at_once(number):
     )
     kept, added = map(int, run.stdout.split())
     assert added < 20e6 and added < max(kept, 20e6) / 2  # 250 shapes more
+
+
+_LOADED = """
+import torch, snpkit
+
+before = torch.get_float32_matmul_precision()
+snpkit.load("laptop")
+assert torch.get_float32_matmul_precision() == before
+"""
+
+
+def test_loading_a_model_leaves_the_float32_setting_of_a_program_alone():
+    subprocess.run([sys.executable, "-c", _LOADED], capture_output=True, check=True)

@@ -100,11 +100,14 @@ def test_a_step_of_pretraining_asks_nothing(name, precision, tmp_path, monkeypat
     assert torch.isfinite(record.values["loss"])
 
 
-def test_neither_do_retrieval_and_accumulation(tmp_path, monkeypatch):
+@pytest.mark.parametrize("cached", [False, True])
+def test_neither_do_retrieval_and_accumulation(cached, tmp_path, monkeypatch):
     batch = random_batch(small_config(), (6, 11, 4, 5))
     batch["pixel_values"] = batch["pixel_values"].float()
     del batch["labels"]
-    run, source = prepared_run(SNPForRetrieval(small_config()), batch, tmp_path, accumulation=2)
+    run, source = prepared_run(
+        SNPForRetrieval(small_config()), batch, tmp_path, accumulation=2, gradient_cache=cached
+    )
     loop.train_step(run, source)
     with questions(monkeypatch) as asked:
         loop.train_step(run, source)
