@@ -9,6 +9,7 @@ import time
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from training_toys import ToyBatches, same_weights, toy_model, toy_recipe, train
 
 from snpkit.errors import CheckpointError
@@ -124,15 +125,27 @@ def long_run(folder):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="starts its processes by a fork server")
 @pytest.mark.timeout(240)
 def test_killed_at_twenty_random_moments_it_still_ends_bit_equal(tmp_path):
-    whole, _ = long_run(tmp_path / "whole")
-    moments, kills, history = random.Random(5), 0, tmp_path / "cut/history.jsonl"
-    # Not a plain fork: this process has threads whose locks a child would inherit locked.
+    # Not a plain fork: this process has threads whose locks a child would inherit locked. All runs
+    # are such processes: what other tests left in this one must not reach the numbers of any.
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["snpkit.training.loop", "training_toys"])
+
+    def started(folder):
+        process = processes.Process(target=long_run, args=(folder,))
+        process.start()
+        return process
+
+    def finished(folder):
+        process = started(folder)
+        process.join()
+        step = read_json(folder / "last/training.json")["step"]
+        return process.exitcode, step, load_file(folder / "last/model.safetensors")
+
+    whole = finished(tmp_path / "whole")
+    moments, kills, history = random.Random(5), 0, tmp_path / "cut/history.jsonl"
     for _ in range(20):
         size = history.stat().st_size if history.exists() else -1
-        process = processes.Process(target=long_run, args=(tmp_path / "cut",))
-        process.start()
+        process = started(tmp_path / "cut")
         # The clock starts when the history changes: it is cut on resume, or written to.
         while process.is_alive() and (history.stat().st_size if history.exists() else -1) == size:
             time.sleep(0.001)
@@ -140,7 +153,8 @@ def test_killed_at_twenty_random_moments_it_still_ends_bit_equal(tmp_path):
         kills += process.is_alive()
         process.kill()
         process.join()
-    resumed, result = long_run(tmp_path / "cut")
-    assert kills >= 10 and result.step == 150
-    assert same_weights(whole, resumed)
+    resumed = finished(tmp_path / "cut")
+    assert kills >= 10 and whole[:2] == resumed[:2] == (0, 150)
+    different = [name for name in whole[2] if not torch.equal(whole[2][name], resumed[2][name])]
+    assert whole[2].keys() == resumed[2].keys() and not different
     assert numbers(tmp_path / "cut") == numbers(tmp_path / "whole")
