@@ -1,5 +1,8 @@
 """Small videos; each frame shows its number in columns that survive every codec."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -28,6 +31,20 @@ def numbers(frames: torch.Tensor) -> list[int]:
     return (row * 2 ** torch.arange(BITS)).sum(1).tolist()
 
 
+@contextmanager
+def scheduled_as_before() -> Iterator[None]:
+    """Root's SVT-AV1 moves the thread that calls it into the real-time class, for good: all that
+    this thread starts later would take the cores from everything else, and from each other."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def write_film(
     path: Path,
     frames: int = 24,
@@ -42,7 +59,7 @@ def write_film(
     rotation: int = 0,
 ) -> Path:
     """Write a video with a key frame every 8 frames, at a constant rate or at given times."""
-    with av.open(str(path), "w") as container:
+    with scheduled_as_before(), av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
         stream.codec_context.gop_size = 8

@@ -1,5 +1,6 @@
 """decord and PyAV give the same pictures, and the ones that were asked for."""
 
+import os
 from pathlib import Path
 
 import av
@@ -136,7 +137,10 @@ def test_plain_files_are_left_to_decord(films, name):
 @pytest.mark.skipif("libsvtav1" not in av.codecs_available, reason="PyAV without AV1 encoder")
 def test_formats_that_decord_does_not_know_are_read(tmp_path, capfd):
     # decord's ffmpeg is older than the AV1 decoder, but opens the file.
+    schedule = getattr(os, "sched_getscheduler", lambda _: None)
+    before = schedule(0)
     path = write_film(tmp_path / "film.mp4", FRAMES, codec="libsvtav1")
+    assert schedule(0) == before  # the encoder would leave root in the real-time class
     capfd.readouterr()
     assert numbers(read_frames(path, [20, 3])) == [20, 3]
     assert capfd.readouterr().err == ""
