@@ -1,6 +1,6 @@
 """Two ways of doing the same work, timed in turns: rates, their ratio, and how far they scatter."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from math import inf, isfinite
 from typing import Any
@@ -50,6 +50,13 @@ class Subject:
     close: Callable[[], Any] = lambda: None
 
 
+def farthest(differences: Iterable[float]) -> float:
+    """The greatest; inf where one is not finite: a NaN is no agreement, and max() may well pass it
+    over."""
+    found = list(differences)
+    return max(found) if all(map(isfinite, found)) else inf
+
+
 @dataclass(frozen=True)
 class Comparison:
     """The rounds of a subject and what they come to."""
@@ -79,8 +86,7 @@ class Comparison:
     def difference(self) -> float | None:
         """The farthest that the results lay apart; None where there was nothing to compare."""
         found = [turn.difference for turn in self.rounds if turn.difference is not None]
-        # A NaN is no agreement; max() may well pass it over.
-        return None if not found else max(found) if all(map(isfinite, found)) else inf
+        return farthest(found) if found else None
 
     @property
     def equal(self) -> bool:

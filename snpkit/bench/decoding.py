@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from snpkit.bench.comparison import Round, Subject
+from snpkit.bench.comparison import Round, Subject, farthest
 from snpkit.bench.oracle import straightforward
 from snpkit.errors import UserError
 
@@ -55,7 +55,7 @@ def _subject(
         slow, theirs = _read_all(way, paths * times, workers)
         fast, ours = _read_all(read_ours, paths * times, workers)
         pairs = zip(theirs, ours, strict=True)
-        apart = max((a.float() - b.float()).abs().mean().item() for a, b in pairs)
+        apart = farthest((a.float() - b.float()).abs().mean().item() for a, b in pairs)
         return Round(frames / slow, frames / fast, apart)
 
     where = f"{workers} worker{'s' * (workers != 1)}" if workers else "no workers"

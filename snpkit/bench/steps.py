@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snpkit.bench.comparison import Round, Subject
+from snpkit.bench.comparison import Round, Subject, farthest
 from snpkit.bench.contestants import Answer, Contestant, Turn
 from snpkit.bench.oracle import straightforward
 from snpkit.bench.workload import Workload
@@ -159,12 +158,10 @@ def _subject(kind: str, work: Workload, plain: _Shared) -> Subject:
     def measure() -> Round:
         theirs, mine = plain.turn(work.precision), ours.turn()
         compared = theirs.result if work.precision == "fp32" else ["loss"]
-        gaps = [abs(mine.result[name] / theirs.result[name] - 1) for name in compared]
         return Round(
             plain=work.batch / theirs.seconds,
             ours=work.batch / mine.seconds,
-            # A NaN is no agreement, and max() passes over it unless it comes first.
-            difference=max(gaps) if all(map(isfinite, gaps)) else inf,
+            difference=farthest(abs(mine.result[n] / theirs.result[n] - 1) for n in compared),
             plain_peak=theirs.peak,
             ours_peak=mine.peak,
         )

@@ -30,7 +30,7 @@ def scaling_curves(curves: Sequence[Any], note: str = "") -> Picture:
     Args:
         curves: of `snpkit.bench.scaling.Curve`: name, values, seconds (median, least, greatest)
             and model, all above 0.
-        note: what was measured; stands at the right end of the first heading.
+        note: what was measured; stands above the panels.
 
     Raises:
         UserError: there is no curve.
