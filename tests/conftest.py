@@ -25,7 +25,9 @@ if "SNPKIT_CACHE" not in os.environ:  # workers take the folder of the process t
     atexit.register(shutil.rmtree, os.environ["SNPKIT_CACHE"], ignore_errors=True)
 
 # Denormals slow a CPU down many times over, and more threads than cores do so too when tests run
-# side by side. One thread also makes sums come out the same on every machine.
+# side by side. One thread also makes sums come out the same on every machine, and in every process:
+# whoever trains, here or in a process that a test starts, takes the number from the environment.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_flush_denormal(True)
 torch.set_num_threads(1)
 
@@ -39,6 +41,15 @@ def find_chromium() -> str | None:
     """Path of a Chromium to drive: SNPKIT_CHROMIUM, else the first one on PATH, else None."""
     named = os.environ.get("SNPKIT_CHROMIUM")
     return named or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    # A test that leaves two of them behind would make a later one, which compares its process with
+    # a fresh one, fail in the last digits.
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

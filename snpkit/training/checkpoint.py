@@ -37,7 +37,8 @@ class Checkpoint:
     Attributes:
         folder: where it lies.
         training: the values of training.json.
-        warning: a sentence if the newest one was damaged and this is the one before.
+        warning: a sentence if the newest one was damaged and this is the one before, or if a run
+            that goes on from it will not be equal in its last bits.
     """
 
     folder: Path

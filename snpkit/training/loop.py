@@ -8,7 +8,7 @@
 Nothing inside a step asks the device for a number: losses stay where they are until `log_every`
 steps are read at once. (Attentive masking is the exception: how much it masks is drawn there.)
 Stopping and resuming is exact: on a CPU the weights are bit-equal with those of a run that was
-never stopped.
+never stopped, if as many threads compute (another number is told of).
 """
 
 import math

@@ -136,12 +136,24 @@ class RunFiles:
                 f"{checkpoint.folder} cannot be continued: its training.json or "
                 f"resume.safetensors lacks {error}."
             ) from error
+        _warn_of_threads(checkpoint, run.device)
         load_optimizer_tensors(run.model, run.optimizer, tensors)
         set_random_state(states[distributed.rank()])
         # All have read it; now the damaged newest one, if there was one, may give way.
         distributed.barrier()
         if distributed.is_main():
             adopt(checkpoint, self.last)
+
+
+def _warn_of_threads(checkpoint: Checkpoint, device: torch.device) -> None:
+    """Several threads add numbers up in another order than one: the last bits become others."""
+    before, now = checkpoint.training.get("threads"), torch.get_num_threads()
+    if device.type == "cpu" and before not in (None, now):
+        sentence = (
+            f"{checkpoint.folder} was trained with OMP_NUM_THREADS={before} and goes on with "
+            f"{now}: its last digits will differ from an uninterrupted run's."
+        )
+        checkpoint.warning = " ".join(filter(None, (checkpoint.warning, sentence)))
 
 
 def _training_state(run: "Run") -> dict[str, Any]:
@@ -156,6 +168,7 @@ def _training_state(run: "Run") -> dict[str, Any]:
         "suspects": result.suspects,
         "processes": distributed.world_size(),
         "device": run.device.type,
+        "threads": torch.get_num_threads(),
         "batches": run.batches.state_dict(),
         "scaler": run.scaler.state_dict(),
         "versions": versions(),

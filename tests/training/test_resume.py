@@ -35,6 +35,11 @@ def kill_at(step):
     return check
 
 
+def interrupt_at(step):
+    """Ctrl-C: the run saves itself and ends."""
+    return lambda position: position == step and os.kill(os.getpid(), signal.SIGINT)
+
+
 @pytest.mark.parametrize("accumulation", [1, 3])
 @pytest.mark.parametrize("killed", [2, 5, 9, 12])
 def test_a_killed_run_continues_bit_for_bit(tmp_path, killed, accumulation):
@@ -53,8 +58,7 @@ def test_a_killed_run_continues_bit_for_bit(tmp_path, killed, accumulation):
 
 def test_a_run_stopped_between_checkpoints_continues_bit_for_bit(tmp_path):
     whole, _ = train(tmp_path / "whole")
-    os_signal = ToyBatches(on_step=lambda at: at == 6 and os.kill(os.getpid(), signal.SIGINT))
-    _, result = train(tmp_path / "cut", batches=os_signal)
+    _, result = train(tmp_path / "cut", batches=ToyBatches(on_step=interrupt_at(6)))
     assert (result.step, result.stopped) == (6, "interrupted")
     resumed, result = train(tmp_path / "cut", toy_model(seed=7), resume=True)
     assert result.stopped == "finished"
@@ -86,6 +90,16 @@ def test_a_finished_run_resumes_to_nothing_more(tmp_path):
     again, second = train(tmp_path, toy_model(seed=7), resume=True)
     assert same_weights(first, again)
     assert (second.step, second.best, second.last) == (12, result.best, result.last)
+
+
+def test_another_number_of_threads_is_told_of(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    train(tmp_path, batches=ToyBatches(on_step=interrupt_at(6)))
+    train(tmp_path, resume=True, batches=ToyBatches(on_step=interrupt_at(9)))
+    assert "OMP_NUM_THREADS" not in "".join(capfd.readouterr())
+    torch.set_num_threads(2)
+    train(tmp_path, resume=True)
+    assert "OMP_NUM_THREADS=1 and goes on with 2" in "".join(capfd.readouterr())
 
 
 def test_another_recipe_does_not_continue_a_run(tmp_path):
