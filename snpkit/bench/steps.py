@@ -106,12 +106,12 @@ def prepare(way: str) -> None:
     """
     import torch
 
-    from snpkit.training.device import available_cores, prepare_cpu
+    from snpkit.training.device import prepare_cpu, set_threads
 
     if way == "ours":
         prepare_cpu()
     else:
-        torch.set_num_threads(available_cores())
+        set_threads()
         torch.set_flush_denormal(True)
 
 

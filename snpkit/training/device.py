@@ -82,27 +82,36 @@ def _container_cores(limit_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int |
         return None
 
 
-def prepare_cpu(threads: int | None = None, *, products: bool = True) -> int:
-    """Set the number of threads (OMP_NUM_THREADS is respected), flush denormal numbers, bound what
-    oneDNN keeps, and with `products` choose the library that multiplies float32 matrices (see
-    `choose_float32_products`).
+def set_threads(threads: int | None = None) -> int:
+    """Compute with so many threads, else with OMP_NUM_THREADS, else one per core; returns it.
 
     In a container torch sees all cores of its host; more threads than cores make a step many times
-    slower. Gradients that fade below 1e-38 would each cost a hundred cycles: they become zero.
-
-    Returns:
-        The number of threads set.
+    slower.
     """
     if threads is None and "OMP_NUM_THREADS" not in os.environ:
         threads = available_cores()
     if threads is not None:
         torch.set_num_threads(threads)
+    return torch.get_num_threads()
+
+
+def prepare_cpu(threads: int | None = None, *, products: bool = True) -> int:
+    """Set the number of threads (see `set_threads`), flush denormal numbers, bound what oneDNN
+    keeps, and with `products` choose the library that multiplies float32 matrices (see
+    `choose_float32_products`).
+
+    Gradients that fade below 1e-38 would each cost a hundred cycles: they become zero.
+
+    Returns:
+        The number of threads set.
+    """
+    count = set_threads(threads)
     torch.set_flush_denormal(True)
     for name, kept in _KEPT_PRODUCTS.items():
         os.environ.setdefault(name, kept)
     if products:
         choose_float32_products()
-    return torch.get_num_threads()
+    return count
 
 
 def keep_products(dtype: torch.dtype) -> None:

@@ -11,6 +11,7 @@ from snpkit.bench.contestants import Answer, Contestant
 from snpkit.bench.oracle import straightforward
 from snpkit.bench.workload import Workload
 from snpkit.errors import UserError
+from snpkit.training import device
 
 TINY = Workload(size="tiny", batch=5)
 
@@ -28,6 +29,20 @@ def test_both_ways_take_the_same_steps(changes):
         second = plain()
         assert ours() == pytest.approx(second, rel=1e-4)
     assert second["loss"] < first["loss"]
+
+
+@pytest.mark.parametrize("said", ["1", "2", None])
+def test_both_ways_have_the_threads_that_the_user_said(monkeypatch, said):
+    monkeypatch.setattr(device, "available_cores", lambda: 2)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    if said:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    found = []
+    for way in ("plain", "ours"):
+        torch.set_num_threads(int(said or 1))  # torch takes the variable when it starts
+        steps.prepare(way)
+        found.append(torch.get_num_threads())
+    assert found == [int(said or 2)] * 2
 
 
 def test_the_losses_alone_and_bfloat16_are_the_same():
