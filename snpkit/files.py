@@ -1,14 +1,16 @@
 """Whole files or none: atomic writes, JSON, and paths that stay inside a root."""
 
+import errno
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import IO, Any
 
-from snpkit.errors import AnnotationError, UserError
+from snpkit.errors import AnnotationError, CheckpointError, UserError
 
 
 @contextmanager
@@ -57,15 +59,35 @@ def write_json(path: str | Path, value: Any, *, indent: int | None = 2) -> None:
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
+def open_regular(path: str | Path, mode: str = "r", **options: Any) -> IO[Any]:
+    """`open`, but of regular files only: reading from a pipe or a device may never end.
+
+    Raises:
+        OSError: the file is missing, unreadable or not regular.
+    """
+    kind = os.stat(path).st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # `open` itself refuses a folder
+        raise OSError(errno.EINVAL, "it is no regular file but a pipe, socket or device", str(path))
+    return open(path, mode, **options)
+
+
+def read_json(path: str | Path, *, most_bytes: int = 200_000_000) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: the file is missing, unreadable or not JSON; names the file (and the line).
+        UserError: the file is missing, too large, unreadable or not JSON; names the file (and the
+            line).
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size > most_bytes:
+                sentence = f"{path} is larger than {most_bytes:,} bytes; is it the right file?"
+                raise UserError(sentence)
+            content = file.read()
+        return json.loads(content.decode())
+    except UserError:
+        raise
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is not JSON (line {error.lineno}: {error.msg}).") from error
     except UnicodeDecodeError as error:
@@ -97,6 +119,31 @@ def inside(root: str | Path, relative: str) -> Path:
         path = (base / relative.replace("\\", "/")).resolve()
     if not path.is_relative_to(base):
         raise AnnotationError(f"The path {relative!r} leads out of {root} by a link.")
+    return path
+
+
+def own_file(folder: str | Path, name: str) -> Path | None:
+    """A regular file of a checkpoint's folder; None = there is none of that name.
+
+    The hub's cache keeps contents in the folder "blobs" of a repository and links to them.
+
+    Raises:
+        CheckpointError: it is a link that leads elsewhere, or a folder, pipe, socket or device.
+    """
+    path = Path(folder) / name
+    if not os.path.lexists(path):
+        return None
+    base, target = Path(folder).resolve(), path.resolve()
+    roots = [base]
+    if base.parent.name == "snapshots":
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        if base.is_relative_to(Path(HF_HUB_CACHE).resolve()):
+            roots.append(base.parents[1] / "blobs")
+    if not any(target.is_relative_to(root) for root in roots):
+        raise CheckpointError(f"{path} is a link that leads out of its folder; put the file there.")
+    if not target.is_file():
+        raise CheckpointError(f"{path} is no regular file; put the file itself there.")
     return path
 
 

@@ -19,7 +19,6 @@ def load_model(folder: Path, **options: Any) -> "SNPMatchingModel":
         CheckpointError: config and weights do not fit each other; the message lists the names.
     """
     from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
 
     from snpkit.files import read_json
     from snpkit.model.downstream import DOWNSTREAM
@@ -43,15 +42,15 @@ def load_model(folder: Path, **options: Any) -> "SNPMatchingModel":
             model, info = classes[names[0]].from_pretrained(
                 folder,
                 output_loading_info=True,
-                use_safetensors=True,
-                local_files_only=True,
                 ignore_mismatched_sizes=True,  # they are reported below, with the other misfits
                 **options,
             )
+    except CheckpointError:
+        raise
     except UserError as error:
         raise CheckpointError(f"{folder / 'config.json'} cannot be used: {error}") from error
     except (OSError, ValueError, TypeError, RuntimeError, LookupError, AttributeError,
-            SafetensorError, StrictDataclassError) as error:
+            ArithmeticError, AssertionError, StrictDataclassError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
         raise CheckpointError(f"The checkpoint {folder} cannot be loaded: {reason}") from error
     misfits = {name: list(info[f"{name}_keys"]) for name in ("missing", "unexpected", "mismatched")}

@@ -209,6 +209,7 @@ def load(name_or_path: str | Path, *, device: str = "auto", **options: Any) -> P
     Raises:
         CheckpointError: there is no such checkpoint, it is damaged, or it is of another model.
     """
+    from snpkit.files import own_file
     from snpkit.language.significance import SignificanceTable
     from snpkit.language.tokenizer import load_tokenizer
     from snpkit.loading import load_model, locate
@@ -227,6 +228,6 @@ def load(name_or_path: str | Path, *, device: str = "auto", **options: Any) -> P
             f"The tokenizer of {folder} has {len(tokenizer)} entries, but the model was made for "
             f"{model.config.vocab_size}; one of the two is of another checkpoint."
         )
-    path = folder / "significance.json"
-    table = SignificanceTable.load(path) if path.is_file() else None
+    path = own_file(folder, "significance.json")
+    table = SignificanceTable.load(path) if path else None
     return Pipeline(model, tokenizer, table, folder, checkpoint.training)

@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snpkit.errors import AnnotationError, UserError
-from snpkit.files import atomic_path, inside, read_json, write_json, write_text
+from snpkit.errors import AnnotationError, CheckpointError, UserError
+from snpkit.files import (
+    atomic_path,
+    inside,
+    open_regular,
+    own_file,
+    read_json,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path):
@@ -106,3 +114,61 @@ def test_a_link_that_leads_out_is_refused(tmp_path):
 def test_plain_paths_stay_inside(parts):
     root = Path("/root-folder")
     assert inside(root, "/".join(parts)).is_relative_to(root)
+
+
+needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+
+
+@needs_pipes
+@pytest.mark.parametrize("read", [read_json, open_regular])
+def test_a_pipe_is_not_read(read, tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises((UserError, OSError), match="no regular file"):
+        read(tmp_path / "config.json")
+    if os.path.exists("/dev/zero"):
+        with pytest.raises((UserError, OSError), match="no regular file"):
+            read("/dev/zero")
+
+
+@needs_pipes
+@pytest.mark.parametrize(
+    "name", ["m.jsonl", "shards/shards.json", "shards/train-video-000000.jsonl", "captions.txt"]
+)
+def test_a_pipe_in_place_of_a_list_is_one_sentence(name, tmp_path):
+    from snpkit.data.samples import Manifest
+    from snpkit.data.shards import INDEX, open_shards, table_lines
+    from snpkit.language.caption_files import read_captions
+
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    os.mkfifo(path)
+    readers = {
+        "m.jsonl": lambda: Manifest.load(path),
+        "captions.txt": lambda: list(read_captions(path)),
+        f"shards/{INDEX}": lambda: open_shards(path.parent),
+    }
+    with pytest.raises(UserError) as refusal:
+        readers.get(name, lambda: table_lines(path))()
+    assert path.name in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_a_json_file_has_a_limit(tmp_path):
+    write_json(tmp_path / "long.json", "x" * 100)
+    assert read_json(tmp_path / "long.json", most_bytes=103) == "x" * 100
+    with pytest.raises(UserError, match=r"long\.json is larger than 102 bytes"):
+        read_json(tmp_path / "long.json", most_bytes=102)
+
+
+def test_own_files_are_regular_and_below_the_folder(tmp_path):
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "a.json").write_text("1")
+    (folder / "link.json").symlink_to("sub/a.json")
+    (tmp_path / "secret.json").write_text("2")
+    (folder / "out.json").symlink_to(tmp_path / "secret.json")
+    (folder / "broken.json").symlink_to("absent.json")
+    assert own_file(folder, "absent.json") is None
+    assert own_file(folder, "link.json").read_text() == "1"
+    for name in ("out.json", "../secret.json", str(tmp_path / "secret.json"), "sub", "broken.json"):
+        with pytest.raises(CheckpointError, match=r"leads out|no regular file"):
+            own_file(folder, name)

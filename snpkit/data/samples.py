@@ -17,7 +17,7 @@ from typing import Any
 
 import snpkit
 from snpkit.errors import AnnotationError, UserError
-from snpkit.files import inside, write_text
+from snpkit.files import inside, open_regular, write_text
 
 _KINDS = ("video", "image")
 _FIELDS = ("id", "video", "caption", "split", "kind", "start", "end")
@@ -208,7 +208,7 @@ def sample_manifest() -> Manifest:
 
 def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open_regular(path, encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield number, line

@@ -25,7 +25,7 @@ from typing import Any
 
 from snpkit.data.samples import IndexedRows, Manifest, VideoText
 from snpkit.errors import AnnotationError, UserError, VideoError
-from snpkit.files import inside, read_json
+from snpkit.files import inside, open_regular, read_json
 
 INDEX = "shards.json"
 VERSION = 1
@@ -86,7 +86,7 @@ class Member:
             VideoError: the tar is missing, cut short or another one than the table is about.
         """
         try:
-            with open(self.tar, "rb") as file:
+            with open_regular(self.tar, "rb") as file:
                 file.seek(self.offset - tarfile.BLOCKSIZE)
                 header = tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), "utf-8", "replace")
                 content = file.read(self.bytes)
@@ -215,7 +215,7 @@ def open_shards(*folders: str | Path) -> Manifest:
 
 def _read_index(folder: Path) -> list[Shard]:
     path = folder / INDEX
-    if not path.is_file():
+    if not path.exists():
         raise UserError(
             f"{folder} holds no finished shards; run `snpkit shard` (again) to write them."
         )
@@ -276,7 +276,8 @@ def table_lines(path: Path) -> list[str]:
         UserError: it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        with open_regular(path, encoding="utf-8", newline="") as file:
+            return file.read().splitlines()
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text; write the shards again.") from None
     except OSError as error:

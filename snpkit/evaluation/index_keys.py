@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 import snpkit
+from snpkit.files import open_regular
 
 # What may differ between two configs without changing a vector.
 _NO_MATTER = ("transformers_version", "_name_or_path", "architectures", "dtype")
@@ -46,7 +47,7 @@ class Stamp:
 
 def content_key(path: Path) -> str:
     """SHA-256 of a file's bytes; the same for a renamed, moved or copied file."""
-    with open(path, "rb") as file:
+    with open_regular(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

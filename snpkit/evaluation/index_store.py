@@ -27,7 +27,7 @@ from torch import Tensor
 
 from snpkit.errors import UserError
 from snpkit.evaluation.index_keys import Stamp, readers_key
-from snpkit.files import atomic_path, read_json, write_text
+from snpkit.files import atomic_path, open_regular, read_json, write_text
 
 Vectors = tuple[Tensor, Tensor]  # of one video: clip features and clip tokens, [clips, hidden] each
 _LISTING, _PARTS = "files.json", "part-*.safetensors"
@@ -94,7 +94,7 @@ class IndexStore:
             self.vectors |= found
         listing = self.folder / _LISTING
         try:
-            self.files = _read_listing(listing) if listing.is_file() else {}
+            self.files = _read_listing(listing) if listing.exists() else {}
         except (UserError, KeyError, TypeError, ValueError, AttributeError):
             damaged.append(listing)
         if damaged:
@@ -185,7 +185,7 @@ class IndexStore:
 
 def _read_part(path: Path) -> dict[str, Vectors]:
     """Content -> vectors. Raises OSError, ValueError or SafetensorError if it is damaged."""
-    with safe_open(path, "pt") as file:
+    with open_regular(path), safe_open(path, "pt") as file:
         told = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     contents = _contents(told)
@@ -214,7 +214,7 @@ def _checksum(contents: list[str], tensors: Mapping[str, Tensor]) -> str:
 
 def _read_listing(path: Path) -> dict[str, Seen]:
     """Raises UserError, KeyError, TypeError, ValueError or AttributeError if it is damaged."""
-    told = read_json(path)
+    told = read_json(path, most_bytes=1 << 40)
     files = {name: _seen(entry) for name, entry in told["files"].items()}
     if told["readers"] != readers_key():  # what could not be read then may be readable now
         files = {name: seen for name, seen in files.items() if seen.error is None}
@@ -236,7 +236,11 @@ def _contents_beside(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.parent.glob(f"*/{_PARTS}")):
         if path.parent == folder:
             continue
-        with suppress(OSError, ValueError, SafetensorError), safe_open(path, "pt") as file:
+        with (
+            suppress(OSError, ValueError, SafetensorError),
+            open_regular(path),
+            safe_open(path, "pt") as file,
+        ):
             found |= dict.fromkeys(_contents(file.metadata() or {}), path)
     return found
 

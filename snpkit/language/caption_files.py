@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from snpkit.errors import AnnotationError, UserError
+from snpkit.files import open_regular
 
 FIELDS = ("caption", "sentence", "text", "phrase", "description")  # keys that hold a caption
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".json", ".txt")
@@ -40,7 +41,7 @@ def read_captions(path: str | Path, *, field: str | None = None) -> Iterator[str
         raise UserError(f"{path}: captions are read from {', '.join(SUFFIXES)} files only.")
     found = False
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open_regular(path, encoding="utf-8-sig", newline="") as file:
             for caption in readers[path.suffix.lower()](path, file, field):
                 if caption.strip():
                     found = True

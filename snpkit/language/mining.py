@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from snpkit.errors import UserError
-from snpkit.files import read_json, write_json
+from snpkit.files import open_regular, read_json, write_json
 from snpkit.language.caption_files import read_captions
 from snpkit.language.counting import WordCounts, count_captions, count_chunk
 from snpkit.language.significance import SignificanceTable
@@ -94,7 +94,7 @@ class _State:
     def key(self) -> dict[str, Any]:
         try:
             stat = self.source.stat()
-            with open(self.source, "rb") as file:
+            with open_regular(self.source, "rb") as file:
                 start = hashlib.sha256(file.read(1 << 16)).hexdigest()
         except OSError as error:
             raise UserError(f"Cannot read {self.source}: {error.strerror or error}.") from error
@@ -109,7 +109,7 @@ class _State:
         """The saved counts; None if there are none, or of another file or other settings."""
         if not self.path.exists():
             return None
-        saved = read_json(self.path)
+        saved = read_json(self.path, most_bytes=1 << 40)
         if not isinstance(saved, dict) or saved.get("key") != self.key():
             return None
         return WordCounts.from_dict(saved.get("counts"))

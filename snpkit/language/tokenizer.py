@@ -1,20 +1,30 @@
 """WordPiece: train a small tokenizer or load one, and keep track of which token is which word."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from snpkit.errors import UserError
+from snpkit.files import own_file, read_json, write_json
 
 if TYPE_CHECKING:
     from transformers import BertTokenizer
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# What a tokenizer_config.json may say. Other entries of it name files, code or other classes.
+_SETTINGS = {
+    "do_lower_case", "strip_accents", "tokenize_chinese_chars", "unk_token", "sep_token",
+    "pad_token", "cls_token", "mask_token", "model_max_length", "max_length", "stride",
+    "padding_side", "pad_to_multiple_of", "pad_token_type_id", "truncation_side",
+    "truncation_strategy",
+}  # fmt: skip
 _PREFIX = "##"  # marks a piece that continues a word
 
 
@@ -104,20 +114,20 @@ def load_tokenizer(path_or_hub_id: str | Path) -> "BertTokenizer":
     Raises:
         UserError: the directory holds no tokenizer, or the hub id cannot be loaded.
     """
-    from transformers import BertTokenizer
-
     folder = _tokenizer_folder(path_or_hub_id)
     # Without them transformers makes a tokenizer of special tokens only and says nothing.
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+    if not any(own_file(folder, name) for name in ("tokenizer.json", "vocab.txt")):
         raise UserError(
             f"{path_or_hub_id} holds no tokenizer (tokenizer.json or vocab.txt); "
             "name a folder written by save_pretrained or a hub id."
         )
     try:
-        tokenizer = BertTokenizer.from_pretrained(str(folder))
+        tokenizer = _read_tokenizer(folder)
         # Its own words only: transformers appends special tokens that a vocabulary lacks, with ids
         # that no model knows.
         vocabulary = tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False)
+    except UserError:
+        raise
     except Exception as error:  # the tokenizers library raises plain Exception
         raise UserError(
             f"The tokenizer in {path_or_hub_id} cannot be read; is it BERT's WordPiece?"
@@ -126,6 +136,22 @@ def load_tokenizer(path_or_hub_id: str | Path) -> "BertTokenizer":
     if missing or len(vocabulary) <= len(SPECIAL_TOKENS):
         lack = ", ".join(missing) or "words"
         raise UserError(f"The vocabulary in {path_or_hub_id} lacks {lack}; is it BERT's WordPiece?")
+    return tokenizer
+
+
+def _read_tokenizer(folder: Path) -> "BertTokenizer":
+    """BERT's tokenizer of a folder's own files, read from copies that hold nothing else."""
+    from transformers import BertTokenizer
+
+    with TemporaryDirectory(prefix="snpkit-") as copies:
+        for name in ("tokenizer.json", "vocab.txt"):
+            if (path := own_file(folder, name)) is not None:
+                shutil.copyfile(path, Path(copies) / name)
+        if (path := own_file(folder, "tokenizer_config.json")) is not None:
+            settings = {k: v for k, v in read_json(path).items() if k in _SETTINGS}
+            write_json(Path(copies) / path.name, settings)
+        tokenizer = BertTokenizer.from_pretrained(copies, trust_remote_code=False)
+    tokenizer.name_or_path = str(folder)
     return tokenizer
 
 

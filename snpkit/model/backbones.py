@@ -3,15 +3,15 @@
 import json
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     CONFIG_MAPPING,
-    AutoConfig,
     PretrainedConfig,
     PreTrainedModel,
     PvtV2Config,
@@ -21,12 +21,16 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING_NA
 
 from snpkit.errors import CheckpointError, UserError
 from snpkit.model.faults import listed
+from snpkit.model.weights import bounded, find_file, pretrained, read_object
 
 PRESETS = ("resnet50", "pvt_v2_b2")
+# timm's models come from elsewhere on the network, by names in their configuration.
+KINDS = set(MODEL_FOR_BACKBONE_MAPPING_NAMES) - {"timm_backbone"}
 _WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*")
 # What a classification checkpoint holds beyond its backbone, and the norms that transformers adds
 # to the outputs of some backbones: no checkpoint has them, and new ones change nothing but scale.
 _HEADS = re.compile(r"([a-z0-9_]+\.)?(classifier|head|fc|pooler|layernorm)\.")
+_COUNTS = re.compile(r"(layers|depths?|num_blocks)$")  # each of these is a part to be made
 _ADDED_NORMS = re.compile(r"hidden_states_norms\.")
 
 
@@ -40,10 +44,16 @@ def build_backbone(config: PretrainedConfig) -> PreTrainedModel:
     source = config.vision_pretrained or _weights_in(config.vision)
     try:
         kind = getattr(transformers, name)
-        if source is None or is_skeleton():
+        with bounded(), torch.device("meta"):  # before anything is allocated
+            skeleton = kind(deepcopy(backbone_config))
+        if is_skeleton():
+            return skeleton
+        if source is None:
             return kind(backbone_config)
         return _load(kind, source, backbone_config)
-    except ImportError as error:
+    except UserError:
+        raise
+    except Exception as error:  # a library is missing, or sizes that do not go together
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"The visual encoder {config.vision!r} cannot run: {reason}") from error
 
@@ -99,37 +109,67 @@ def _backbone_config(config: PretrainedConfig) -> PretrainedConfig:
             out_features=["stage4"],
         )
     if not getattr(config, "vision_config", None):
-        if config.vision in MODEL_FOR_BACKBONE_MAPPING_NAMES:
+        if config.vision in KINDS:
             found = CONFIG_MAPPING[config.vision]()
         else:
+            if is_skeleton():
+                raise UserError(f"The checkpoint says no more of its encoder {config.vision!r}.")
             found = _read_config(config.vision)
         found.out_indices = [-1]  # only the last stage
         # Through JSON, as it comes back from a saved model; it also turns tuples into the lists
         # that some of transformers' backbones insist on.
         config.vision_config = json.loads(found.to_json_string(use_diff=False))
-    kept = config.vision_config
-    return CONFIG_MAPPING[kept["model_type"]].from_dict(kept)
+    return _checked_config(config.vision_config, "vision_config")
+
+
+def _checked_config(stored: Any, source: str) -> PretrainedConfig:
+    """A backbone's config of what a file holds: fields of its type only, and no absurd sizes."""
+    kind = stored.get("model_type") if isinstance(stored, dict) else None
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise UserError(
+            f"The model {source!r} is of type {str(kind)[:80]!r}, which snpkit cannot use as a "
+            "backbone."
+        )
+    _check_sizes(stored, source)
+    described = CONFIG_MAPPING[kind]
+    try:
+        known = {"out_features", "out_indices"} | described.attribute_map.keys()
+        known |= {name for name in described().to_dict() if not name.startswith("_")}
+        return described(**{name: value for name, value in stored.items() if name in known})
+    except Exception as error:  # each type of transformers refuses wrong values in its own way
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"The configuration of {source!r} cannot be used: {reason}") from error
+
+
+def _check_sizes(value: Any, source: str, field: str = "") -> None:
+    """Raise UserError for numbers and lists that no backbone has; labels may be many."""
+    inner: list[tuple[str, Any]] = []
+    if isinstance(value, dict):
+        inner = [(field or str(name), one) for name, one in value.items()]
+    elif isinstance(value, list):
+        inner = [(field, one) for one in value]
+    limit = 100_000 if isinstance(value, dict) else 1_000
+    most = 1_000 if _COUNTS.search(field) else 1_000_000
+    number = isinstance(value, int | float)
+    if len(inner) > limit or (number and not abs(value) <= most):
+        raise UserError(f"The configuration of {source!r} has an absurd {field[:80]!r}.")
+    for name, one in inner:
+        _check_sizes(one, source, name)
 
 
 def _read_config(source: str) -> PretrainedConfig:
-    try:
-        found = AutoConfig.from_pretrained(source)
-    except (OSError, ValueError) as error:
+    path = find_file(source, "config.json")
+    if path is None:
         raise UserError(
             f"There is no visual encoder {source!r}: it is none of ours, no transformers backbone "
             "type, and no directory or reachable hub id with a config.json."
-        ) from error
-    if found.model_type not in MODEL_FOR_BACKBONE_MAPPING_NAMES:
-        raise UserError(
-            f"The model {source!r} is of type {found.model_type!r}, which transformers cannot use "
-            "as a backbone."
         )
-    return found
+    return _checked_config(read_object(path), source)
 
 
 def _weights_in(vision: str) -> str | None:
     """`vision` itself where it is a hub id or a directory that holds weights, else None."""
-    if vision in PRESETS or vision in MODEL_FOR_BACKBONE_MAPPING_NAMES:
+    if vision in PRESETS or vision in KINDS:
         return None
     folder = Path(vision)
     if folder.is_dir() and not any(any(folder.glob(pattern)) for pattern in _WEIGHT_FILES):
@@ -140,10 +180,13 @@ def _weights_in(vision: str) -> str | None:
 def _load(kind: type[PreTrainedModel], source: str, config: PretrainedConfig) -> PreTrainedModel:
     """Load weights strictly; only a classifier may be left over."""
     try:
-        backbone, info = kind.from_pretrained(
-            source, config=config, dtype=torch.get_default_dtype(), output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        backbone, info = pretrained(
+            kind.from_pretrained, config, source,
+            dtype=torch.get_default_dtype(), output_loading_info=True,
+        )  # fmt: skip
+    except CheckpointError:
+        raise
+    except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"Cannot load the visual encoder from {source}: {reason}") from error
     missing = [name for name in info["missing_keys"] if not _ADDED_NORMS.match(name)]

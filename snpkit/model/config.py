@@ -1,16 +1,69 @@
 """SNPConfig: every choice of an SNP-S3 model in one JSON-able object."""
 
+import importlib.util
 import reprlib
 from collections.abc import Sequence
 from typing import Any
 
 from transformers import BertConfig, PretrainedConfig
+from transformers.activations import ACT2FN
 
 from snpkit.errors import UserError
 
 ARCHITECTURES = ("snp", "three_fusion", "twin_tower")
 TASKS = ("text_mlm", "cross_mlm", "gvtm_text_video", "gvtm_cross_modal", "lvwm")
 DEFAULT_LOGIT_SCALE = 1 / 0.07
+MOST_NUMBERS = 20_000_000_000  # parameters of one network
+_CHOICES = {
+    "architecture": ARCHITECTURES,
+    "image_fit": ("crop", "long"),
+    "vision_projection": ("matrix", "affine"),
+    "pooling": ("mean", "mean_max"),
+    "patch_stem": ("patch", "overlapping", "deep"),
+    "text_mlm": ("masked", "unmasked"),
+    "lvwm_stage": ("after", "before", "both"),
+    "level1": ("in_batch", "moco"),
+    "answer_from": ("pooled", "pooled_and_clips"),
+}
+# The least and the most: beyond any real model, and less than what a machine hangs on.
+_WHOLE = {
+    "vocab_size": (1, 5_000_000),
+    "hidden_size": (1, 65_536),
+    "num_hidden_layers": (1, 256),
+    "num_attention_heads": (1, 1_024),
+    "intermediate_size": (1, 1_000_000),
+    "max_position_embeddings": (1, 1_000_000),
+    "type_vocab_size": (1, 1_024),
+    "cross_layers": (1, 256),
+    "vision_width": (1, 65_536),
+    "vision_frozen_stages": (-1_000, 1_000),  # the encoder says how many it has
+    "image_size": (1, 16_384),
+    "clips": (1, 10_000),
+    "frames": (1, 10_000),
+    "patch_size": (1, 16_384),
+    "patch_layers": (0, 256),
+    "patch_heads": (1, 1_024),
+    "lvwm_words": (1, 10_000),
+    "moco_queue": (1, 100_000_000),
+}
+_SHARES = (
+    "hidden_dropout_prob", "attention_probs_dropout_prob", "attentive_masking", "moco_momentum",
+)  # fmt: skip
+_POSITIVE = ("layer_norm_eps", "mlm_layer_norm_eps", "moco_temperature")
+_SWITCHES = (
+    "gradient_checkpointing_vision", "gradient_checkpointing_pairs", "patch_motion",
+    "hard_negatives", "itm",
+)  # fmt: skip
+# BERT's own numbers, which stay where a small vocabulary's are not known.
+_TOKENS = {"pad_token_id": 0, "cls_token_id": 101, "sep_token_id": 102, "mask_token_id": 103}
+# What transformers and our models keep beside these fields. A config.json of a stranger may hold
+# anything else, such as names of files or of code; that is left out.
+_KEPT = {
+    "architectures", "attn_implementation", "dtype", "id2label", "label2id", "model_type",
+    "output_attentions", "output_hidden_states", "return_dict", "torch_dtype",
+    "transformers_version", "vision_config",
+}  # fmt: skip
+_DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 
 class SNPConfig(PretrainedConfig):
@@ -124,51 +177,100 @@ class SNPConfig(PretrainedConfig):
         values = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
         self.__dict__.update(values)
         self.vision_width = vision_width or hidden_size
-        self.image_mean, self.image_std = list(image_mean), list(image_std)
-        self.tasks = list(tasks)
+        for field in ("image_mean", "image_std", "tasks"):
+            if isinstance(value := getattr(self, field), Sequence) and not isinstance(value, str):
+                setattr(self, field, list(value))  # as it comes back from JSON
         self.check()
-        super().__init__(pad_token_id=pad_token_id, **kwargs)
+        kept = {name: value for name, value in kwargs.items() if name in _KEPT}
+        self._check_kept(kept)
+        super().__init__(pad_token_id=pad_token_id, **kept)
 
     def check(self) -> None:
         """Raise UserError where a field holds a value outside its choices."""
-        choices = {
-            "architecture": ARCHITECTURES,
-            "image_fit": ("crop", "long"),
-            "vision_projection": ("matrix", "affine"),
-            "pooling": ("mean", "mean_max"),
-            "patch_stem": ("patch", "overlapping", "deep"),
-            "text_mlm": ("masked", "unmasked"),
-            "lvwm_stage": ("after", "before", "both"),
-            "level1": ("in_batch", "moco"),
-            "answer_from": ("pooled", "pooled_and_clips"),
-        }
-        for field, allowed in choices.items():
+        for field, allowed in _CHOICES.items():
             self._require(field, getattr(self, field) in allowed, f"choose one of {allowed}")
-        known = set(self.tasks) <= set(TASKS)
-        self._require("tasks", known, f"the tasks are {TASKS}")
-        drawn = self.negatives == "all" or _is_whole(self.negatives)
+        for field, (least, most) in _WHOLE.items():
+            whole = _is_whole(getattr(self, field), least, most)
+            self._require(field, whole, f"use a whole number from {least} to {most}")
+        for field in _SHARES:
+            share = _is_number(getattr(self, field), 0, 1)
+            self._require(field, share, "use a number from 0 to 1")
+        for field in _POSITIVE:
+            value = getattr(self, field)
+            self._require(field, _is_number(value, 0) and value > 0, "use a number above 0")
+        for field in _SWITCHES:
+            self._require(field, isinstance(getattr(self, field), bool), "use true or false")
+        for field, own in _TOKENS.items():
+            known = _is_whole(getattr(self, field), 0, max(self.vocab_size - 1, own))
+            self._require(field, known, f"use a token below vocab_size={self.vocab_size}")
+        self._check_network()
+        self._check_vision()
+        tasks = isinstance(self.tasks, list) and self.tasks and all(t in TASKS for t in self.tasks)
+        self._require("tasks", bool(tasks), f"choose some of {TASKS}")
+        drawn = self.negatives == "all" or _is_whole(self.negatives, 1, 1_000_000)
         self._require("negatives", drawn, 'use "all" or a whole number above 0')
-        for field in ("cross_layers", "clips", "frames", "lvwm_words", "moco_queue"):
-            self._require(field, _is_whole(getattr(self, field)), "use a whole number above 0")
-        for field in ("attentive_masking", "moco_momentum"):
-            self._require(field, 0 <= getattr(self, field) <= 1, "use a number from 0 to 1")
-        drops = 0 <= self.vision_drop_path < 1
+        scale = self.logit_scale
+        known = scale is None or isinstance(scale, bool) or (_is_number(scale, 0) and scale > 0)
+        self._require("logit_scale", known, "use true, false or a number above 0")
+
+    def _check_network(self) -> None:
+        self._require(
+            "hidden_size",
+            self.hidden_size % self.num_attention_heads == 0,
+            f"use a multiple of num_attention_heads={self.num_attention_heads}",
+        )
+        layer = 4 * self.hidden_size**2 + 2 * self.hidden_size * self.intermediate_size
+        numbers = self.hidden_size * (self.vocab_size + self.max_position_embeddings)
+        numbers += (self.num_hidden_layers + self.cross_layers) * layer
+        if self.level1 == "moco":
+            numbers += 2 * self.moco_queue * self.hidden_size
+        fits = numbers <= MOST_NUMBERS
+        self._require("hidden_size", fits, f"the network would have {numbers:,} numbers")
+        known = isinstance(self.hidden_act, str) and self.hidden_act in ACT2FN
+        self._require("hidden_act", known, "use an activation of transformers, such as 'gelu'")
+        spread = _is_number(self.initializer_range, 0, 100)
+        self._require("initializer_range", spread, "use a number from 0 to 100")
+        # Not a field of ours, and absent while one is made.
+        _check_attention(getattr(self, "_attn_implementation_internal", None))
+
+    def _check_vision(self) -> None:
+        for field in ("vision", "vision_pretrained"):
+            value = getattr(self, field)
+            named = isinstance(value, str) and 0 < len(value) <= 4_096 and "\0" not in value
+            absent = field == "vision_pretrained" and value is None
+            self._require(field, named or absent, "use the name of an encoder or a folder")
+        for field in ("image_mean", "image_std"):
+            value = getattr(self, field)
+            three = isinstance(value, list) and len(value) == 3
+            right = three and all(_is_number(one, -1e6, 1e6) for one in value)
+            right = right and (field == "image_mean" or min(value) > 0)
+            self._require(field, right, "use three numbers" + ", std above 0" * (field[-1] == "d"))
+        drops = _is_number(self.vision_drop_path, 0, 1) and self.vision_drop_path < 1
         self._require("vision_drop_path", drops, "use a number from 0 to below 1")
-        scale = self.initial_logit_scale
-        self._require("logit_scale", scale is None or scale > 0, "use a number above 0")
-        self._require("moco_temperature", self.moco_temperature > 0, "use a number above 0")
         if self.vision == "patch":
-            halving = self.patch_stem != "patch"
-            power = _is_whole(self.patch_size) and self.patch_size.bit_count() == 1
+            power = self.patch_stem == "patch" or self.patch_size.bit_count() == 1
             advice = "the overlapping and deep stems halve the image: use a power of 2"
-            self._require("patch_size", power or not halving, advice)
+            self._require("patch_size", power, advice)
             fits = self.vision_width % self.patch_heads == 0
             self._require("vision_width", fits, f"use a multiple of patch_heads={self.patch_heads}")
 
+    @staticmethod
+    def _check_kept(kept: dict[str, Any]) -> None:
+        """Raise UserError where a value that transformers keeps is none that it can use."""
+        _check_attention(kept.get("attn_implementation"))
+        for field in ("dtype", "torch_dtype"):
+            name = str(kept.get(field) or "float32").removeprefix("torch.")
+            _require_value(field, kept.get(field), name in _DTYPES, f"choose one of {_DTYPES}")
+        labels = kept.get("id2label") or {}
+        right = isinstance(labels, dict) and len(labels) <= 1_000_000
+        right = right and {str(key) for key in labels} == {str(n) for n in range(len(labels))}
+        right = right and all(isinstance(label, str) for label in labels.values())
+        _require_value("id2label", labels, right, "use texts under the numbers from 0 on")
+        if not isinstance(kept.get("label2id") or {}, dict):
+            kept.pop("label2id")
+
     def _require(self, field: str, holds: bool, advice: str) -> None:
-        if not holds:
-            shown = reprlib.repr(getattr(self, field))  # a damaged file may hold a very long value
-            raise UserError(f"SNPConfig.{field} is {shown}; {advice}.")
+        _require_value(field, getattr(self, field), holds, advice)
 
     @property
     def initial_logit_scale(self) -> float | None:
@@ -198,5 +300,26 @@ class SNPConfig(PretrainedConfig):
         return config
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def _require_value(field: str, value: object, holds: bool, advice: str) -> None:
+    if not holds:
+        shown = reprlib.repr(value)  # a damaged file may hold a very long value
+        raise UserError(f"SNPConfig.{field} is {shown}; {advice}.")
+
+
+def _check_attention(value: object) -> None:
+    # Any other name is one of code on the hub, which transformers would fetch and run.
+    known = ["eager", "sdpa"]
+    if importlib.util.find_spec("flash_attn"):
+        known.append("flash_attention_2")
+    _require_value("attn_implementation", value, value is None or value in known,
+                   f"choose one of {known}")  # fmt: skip
+
+
+def _is_whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_number(value: object, least: float, most: float = 1e6) -> bool:
+    """Whether it is a number in that range (NaN is in none)."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and least <= value <= most

@@ -1,6 +1,8 @@
 """What pre-training and every downstream model share: the encoders and the two matching scores."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,7 @@ from snpkit.model.lengths import Lengths
 from snpkit.model.shared import NETWORKS, TextPass
 from snpkit.model.unpadded import text_pass
 from snpkit.model.video import VideoFeatures, VideoTower
+from snpkit.model.weights import pretrained
 
 
 @dataclass
@@ -40,6 +43,19 @@ class SNPPreTrainedModel(PreTrainedModel):
         self.video = VideoTower(config)
         if config.initial_logit_scale is not None:
             self.log_scales = nn.Parameter(initial_log_scales(config))
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path | None, *arguments: Any, **options: Any) -> Any:
+        """As in transformers, but of config.json and weights of that folder or hub id alone.
+
+        Raises:
+            UserError, CheckpointError: see `snpkit.model.weights.pretrained`.
+        """
+        fill = super().from_pretrained
+        if source is None:
+            return fill(None, *arguments, **options)
+        config = options.pop("config", None) or cls.config_class
+        return pretrained(fill, config, source, *arguments, **options)
 
     def _init_weights(self, module: nn.Module) -> None:
         if not initialise(module):

@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from transformers import BertConfig
-from transformers.utils import cached_file
 
 from snpkit.errors import CheckpointError, UserError
-from snpkit.files import read_json
 from snpkit.model.config import SNPConfig
 from snpkit.model.faults import listed
 from snpkit.model.pretraining import SNPPreTrainedModel
+from snpkit.model.weights import find_file, read_object, read_weights
 
 # Sizes, and what else changes the outputs of the same weights.
 _FIELDS = (
@@ -38,7 +36,6 @@ _SPECIAL_TOKENS = {
     "mask_token_id": "[MASK]",
 }
 _POOLER = ("pooler.dense.weight", "pooler.dense.bias")
-_INDEX = "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ def load_text_weights(
     """
     _check_sizes(model.config, path_or_hub_id)
     _check_vocabulary(model.config, path_or_hub_id, vocabulary)
-    result, weights = _match(model, _read_weights(path_or_hub_id), path_or_hub_id)
+    result, weights = _match(model, read_weights(path_or_hub_id), path_or_hub_id)
     own = model.network.bert.state_dict()
     with torch.no_grad():
         for name, value in weights.items():
@@ -171,75 +168,44 @@ def _check_vocabulary(
         )
 
 
-def _find(source: str | Path, name: str) -> Path | None:
-    """A file of a directory or of a hub repository; None when it is not there."""
-    if Path(source).is_dir():
-        path = Path(source) / name
-        return path if path.is_file() else None
-    try:
-        found = cached_file(str(source), name)
-    except (OSError, ValueError):  # no such repository, no such file in it, or no network
-        return None
-    return None if found is None else Path(found)
-
-
 def _read_config(source: str | Path) -> BertConfig:
-    path = _find(source, "config.json")
+    path = find_file(source, "config.json")
     if path is None:
         raise UserError(
             f"There is no BERT in {str(source)!r}: give a directory or a reachable hub id with a "
             "config.json."
         )
-    stored = read_json(path)
-    kind = stored.get("model_type", "bert") if isinstance(stored, dict) else None
+    stored = read_object(path)
+    kind = stored.get("model_type", "bert")
     absolute = kind == "bert" and stored.get("position_embedding_type", "absolute") == "absolute"
     if not absolute:
         raise UserError(
             f"{path} describes no BERT with absolute positions (model_type {kind!r}); the shared "
             "network takes the weights of no other network."
         )
-    return BertConfig.from_dict(stored)
+    try:
+        return BertConfig(
+            **{name: stored[name] for name in _FIELDS + _OTHER_FIELDS if name in stored}
+        )
+    except Exception as error:  # transformers refuses wrong values in several ways
+        raise UserError(
+            f"{path} describes no BERT: {' '.join(str(error).split())[:200]}"
+        ) from error
 
 
 def _read_vocabulary(source: str | Path) -> dict[str, int] | None:
-    path = _find(source, "vocab.txt")
-    if path is not None:
-        # Not splitlines: a token may hold one of Unicode's other line ends.
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        return {token: number for number, token in enumerate(lines)}
-    path = _find(source, "tokenizer.json")
-    if path is None:
-        return None
-    stored = read_json(path)
-    added = {entry["content"]: entry["id"] for entry in stored.get("added_tokens", [])}
-    pieces = stored.get("model", {}).get("vocab")
-    return {**pieces, **added} if isinstance(pieces, dict) else None
-
-
-def _read_weights(source: str | Path) -> dict[str, Tensor]:
-    files = [_find(source, "model.safetensors")]
-    index = None if files[0] else _find(source, _INDEX)
-    if index is not None:
-        # Plain names only: an index must not lead out of its directory.
-        names = sorted({Path(name).name for name in read_json(index)["weight_map"].values()})
-        files = [_find(source, name) for name in names]
-    if None in files:
-        files = [_find(source, "pytorch_model.bin")]
-    if None in files:
-        raise CheckpointError(
-            f"There are no weights in {source}: it needs model.safetensors or pytorch_model.bin."
-        )
-    weights: dict[str, Tensor] = {}
+    path = find_file(source, "vocab.txt")
     try:
-        for file in files:
-            if file.suffix == ".safetensors":
-                weights |= load_file(file)
-            else:
-                weights |= torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # safetensors, torch and zipfile raise unrelated types for a damaged file.
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(f"Cannot read the weights in {file}: {reason}.") from error
-    if not all(isinstance(value, Tensor) for value in weights.values()):
-        raise CheckpointError(f"{files[0]} holds no plain state dict of tensors.")
-    return weights
+        if path is not None:
+            # Not splitlines: a token may hold one of Unicode's other line ends.
+            lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+            return {token: number for number, token in enumerate(lines)}
+        path = find_file(source, "tokenizer.json")
+        if path is None:
+            return None
+        stored = read_object(path)
+        added = {entry["content"]: entry["id"] for entry in stored.get("added_tokens", [])}
+        pieces = stored.get("model", {}).get("vocab")
+    except (OSError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} holds no vocabulary; is it damaged?") from error
+    return {**pieces, **added} if isinstance(pieces, dict) else None

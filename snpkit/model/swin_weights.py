@@ -7,8 +7,6 @@ those of the Video-Swin-Transformer repository's Kinetics and Something-Somethin
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -92,43 +90,3 @@ def load_swin_weights(model: VideoSwin, state_dict: Mapping[str, Tensor]) -> Non
     if faults:
         raise CheckpointError(f"The weights do not fit this Video Swin: {listed(faults)}.")
     model.load_state_dict(found)
-
-
-def read_weights(source: str | Path) -> dict[str, Tensor]:
-    """Read a state dict from a file, a directory or a hub id.
-
-    A directory or hub id must hold `model.safetensors`; a file is `.safetensors`, or the `.pth` as
-    which the public checkpoints come. Those are read by torch's restricted unpickler, which makes
-    tensors and plain containers only and never runs code of the file.
-
-    Raises:
-        CheckpointError: nothing readable there; names the source and says what to do.
-    """
-    from safetensors.torch import load_file
-    from transformers.utils import cached_file
-
-    try:
-        path = Path(source)
-        if not path.is_file():
-            path = Path(cached_file(str(source), "model.safetensors"))
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return _state_dict_in(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:
-        # safetensors, torch and the hub raise unrelated types for "not there" and "not readable".
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(
-            f"Cannot read weights from {source}: {reason}; give a .safetensors or .pth file, or a "
-            "directory or hub id with model.safetensors."
-        ) from error
-
-
-def _state_dict_in(stored: Any) -> dict[str, Tensor]:
-    # Training frameworks store the weights beside other things, under one of these keys.
-    for key in ("state_dict", "model"):
-        if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping):
-            stored = stored[key]
-    tensors = isinstance(stored, Mapping) and all(isinstance(v, Tensor) for v in stored.values())
-    if not tensors:
-        raise ValueError("it holds no state dict of tensors")
-    return dict(stored)

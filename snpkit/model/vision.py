@@ -22,7 +22,8 @@ from transformers import PretrainedConfig
 from snpkit.errors import UserError
 from snpkit.model.backbones import build_backbone, find_stages, is_skeleton, mark_loaded
 from snpkit.model.swin import VIDEO_SWIN_SIZES, VideoSwin
-from snpkit.model.swin_weights import load_swin_weights, read_weights
+from snpkit.model.swin_weights import load_swin_weights
+from snpkit.model.weights import read_weights
 
 
 def build_vision_encoder(config: PretrainedConfig) -> nn.Module:

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from snpkit.errors import CheckpointError, UserError
-from snpkit.files import inside, read_json, write_json
+from snpkit.files import open_regular, own_file, read_json, write_json
 
 _CHECKSUMS = "checksums.json"
 _RESUME = "resume.safetensors"
@@ -52,7 +52,7 @@ class Checkpoint:
             CheckpointError: the checkpoint was saved without them, or they are damaged.
         """
         path = self.folder / _RESUME
-        if not path.is_file():
+        if own_file(self.folder, _RESUME) is None:
             raise CheckpointError(f"{self.folder} was saved without {_RESUME}: it cannot resume.")
         return _load_tensors(path)
 
@@ -145,7 +145,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
-    with open(path, "rb") as file:
+    with open_regular(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"bytes": path.stat().st_size, "sha256": digest}
 
@@ -221,22 +221,23 @@ def verify_checkpoint(folder: str | Path) -> Checkpoint:
     if not folder.is_dir():
         raise CheckpointError(f"There is no checkpoint {folder}.")
     for name in ("config.json", "model.safetensors"):
-        if not (folder / name).is_file():
+        if own_file(folder, name) is None:
             raise CheckpointError(f"{folder} is no whole checkpoint: {name} is missing.")
-    if (folder / _CHECKSUMS).is_file():
+    if own_file(folder, _CHECKSUMS):
         for name, expected in _read_object(folder / _CHECKSUMS).items():
             _check_file(folder, name, expected)
-    elif (folder / "training.json").is_file():
+    elif own_file(folder, "training.json"):
         raise CheckpointError(f"{folder} is no whole checkpoint: {_CHECKSUMS} is missing.")
-    training = folder / "training.json"
-    return Checkpoint(folder, _read_object(training) if training.is_file() else {})
+    training = own_file(folder, "training.json")
+    return Checkpoint(folder, _read_object(training) if training else {})
 
 
 def _check_file(folder: Path, name: str, expected: Any) -> None:
     try:
-        path = inside(folder, name)
+        path = own_file(folder, name)
         # The size first: it finds a cut file without reading it.
-        whole = path.stat().st_size == expected["bytes"] and _fingerprint(path) == expected
+        whole = path is not None and path.stat().st_size == expected["bytes"]
+        whole = whole and _fingerprint(path) == expected
     except (OSError, ValueError, TypeError, KeyError):
         whole = False
     if not whole:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from snpkit.errors import UserError
+from snpkit.files import open_regular
 
 
 class History:
@@ -67,7 +68,7 @@ def read_history(path: str | Path) -> list[dict[str, Any]]:
     path = Path(path)
     path = path / "history.jsonl" if path.is_dir() else path
     try:
-        return [line for line, _ in _whole_lines(path.read_bytes())]
+        return [line for line, _ in _whole_lines(_read(path))]
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
 
@@ -81,6 +82,11 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, float]:
         elif isinstance(value, int | float) and not isinstance(value, bool):
             flat[prefix + name] = float(value)
     return flat
+
+
+def _read(path: Path) -> bytes:
+    with open_regular(path, "rb") as file:
+        return file.read()
 
 
 def _whole_lines(content: bytes) -> list[tuple[dict[str, Any], int]]:
@@ -101,7 +107,7 @@ def _whole_lines(content: bytes) -> list[tuple[dict[str, Any], int]]:
 def _cut(path: Path, step: int) -> None:
     if not path.exists():
         return
-    kept = [end for line, end in _whole_lines(path.read_bytes()) if line["step"] <= step]
+    kept = [end for line, end in _whole_lines(_read(path)) if line["step"] <= step]
     with open(path, "rb+") as file:
         file.truncate(kept[-1] if kept else 0)
 

@@ -43,6 +43,7 @@ def start_from(checkpoint: str | Path, recipe: Recipe) -> tuple["Pipeline", SNPC
     # How attention is computed is no property of weights, and no checkpoint keeps it.
     chosen = recipe.model.get("attn_implementation", config._attn_implementation)
     config._attn_implementation = chosen
+    config.check()
     check_lengths(config, data.max_tokens)
     return pipeline, config
 

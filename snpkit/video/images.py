@@ -11,6 +11,9 @@ from snpkit.errors import VideoError
 from snpkit.video.index import VideoIndex, VideoInfo, check_file
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+# Left to itself Pillow goes by content: an EPS that is called .jpg starts Ghostscript.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+_MOST_PIXELS, _LONGEST_SIDE = 150_000_000, 65_535  # what decoding allocates, 4 bytes a pixel
 
 
 def is_image(path: Path) -> bool:
@@ -62,7 +65,14 @@ def _opened(path: Path) -> Iterator[Any]:
 
     check_file(path)
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=_FORMATS) as image:
+            if image.width * image.height > _MOST_PIXELS or max(image.size) > _LONGEST_SIDE:
+                raise VideoError(
+                    f"{path} says that it has {image.width} x {image.height} pixels, which is too "
+                    "large; scale it down or leave it out."
+                )
             yield image
+    except VideoError:
+        raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise VideoError(f"{path} is not a whole image; fetch or export it again.") from None

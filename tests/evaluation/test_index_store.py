@@ -345,3 +345,17 @@ def test_the_cache_folder_follows_the_rules(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "xdg" / "snpkit"
     monkeypatch.setenv("SNPKIT_CACHE", str(tmp_path / "own"))
     assert cache_folder() == tmp_path / "own"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_in_place_of_a_part_or_of_the_listing_is_damage(tmp_path, caplog):
+    folder = IndexStore(tmp_path / "index", tmp_path, "m" * 32).folder
+    folder.mkdir(parents=True)
+    beside = folder.with_name("other") / "part-0.safetensors"
+    beside.parent.mkdir()
+    pipes = [folder / "part-0.safetensors", folder / "files.json"]
+    for path in (*pipes, beside):
+        os.mkfifo(path)
+    store = IndexStore(tmp_path / "index", tmp_path, "m" * 32)
+    assert (store.files, store.vectors, store.find("content")) == ({}, {}, None)
+    assert "was damaged" in caplog.text and not any(path.exists() for path in pipes)

@@ -253,3 +253,27 @@ def test_any_text_is_encoded_or_refused(tokenizer, small_tokenizer, captions, ma
             assert len(spans) >= len(batch.words[row])
             assert all(0 <= start < end <= len(caption) for start, end in spans)
             assert all(a[1] <= b[0] for a, b in pairwise(spans))
+
+
+@pytest.mark.parametrize("entry", ["tokenizer_file", "vocab_file", "name_or_path"])
+def test_a_tokenizer_config_names_no_other_file(tokenizer, tmp_path, entry):
+    tokenizer.save_pretrained(tmp_path / "stranger")
+    other = train_tokenizer(["wholly different words are taken here"], 64)
+    other.save_pretrained(tmp_path / "secret")
+    path = tmp_path / "stranger" / "tokenizer_config.json"
+    name = "vocab.txt" if entry == "vocab_file" else "tokenizer.json"
+    strange = {entry: str(tmp_path / "secret" / name), "tokenizer_class": "X", "gguf_file": "x"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | strange))
+    loaded = load_tokenizer(tmp_path / "stranger")
+    assert loaded.get_vocab() == tokenizer.get_vocab()
+    assert loaded.name_or_path == str(tmp_path / "stranger")
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_tokenizer_is_of_its_own_folder(tokenizer, tmp_path, name):
+    for folder in ("stranger", "secret"):
+        tokenizer.save_pretrained(tmp_path / folder)
+    (tmp_path / "stranger" / name).unlink()
+    (tmp_path / "stranger" / name).symlink_to(tmp_path / "secret" / name)
+    with pytest.raises(UserError, match="link that leads out"):
+        load_tokenizer(tmp_path / "stranger")

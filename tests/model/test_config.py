@@ -43,6 +43,60 @@ def test_a_wrong_choice_is_one_sentence_that_names_the_field(field) -> None:
     assert f"SNPConfig.{field}" in sentence and "\n" not in sentence
 
 
+NOT_WHOLE = [0, -1, 10**9, 10**400, 2.0, "12", True, None, float("nan"), [4], {}]
+NOT_NUMBERS = [-0.5, float("nan"), float("inf"), 10**400, "0.1", True, None, [0.1]]
+IMPOSSIBLE = [
+    *((name, value) for name in ("vocab_size", "hidden_size", "num_hidden_layers",
+      "num_attention_heads", "intermediate_size", "max_position_embeddings", "type_vocab_size",
+      "cross_layers", "image_size", "clips", "frames", "patch_size", "patch_heads", "lvwm_words",
+      "moco_queue") for value in NOT_WHOLE),
+    *((name, value) for name in ("hidden_dropout_prob", "attention_probs_dropout_prob",
+      "initializer_range", "layer_norm_eps", "mlm_layer_norm_eps", "vision_drop_path",
+      "moco_temperature", "moco_momentum", "attentive_masking") for value in NOT_NUMBERS),
+    *((name, value) for name in ("image_mean", "image_std")
+      for value in (0.5, "abc", [0.5], [0.5] * 4, [0.5, 0.5, "x"], [0.5, 0.5, float("nan")], None)),
+    *((name, value) for name in ("pad_token_id", "cls_token_id", "sep_token_id", "mask_token_id")
+      for value in (-1, 30522, "0", None, 0.0)),
+    *((name, value) for name in ("itm", "hard_negatives", "patch_motion",
+      "gradient_checkpointing_vision", "gradient_checkpointing_pairs")
+      for value in (1, "yes", None)),
+    *(("tasks", value) for value in ([], "lvwm", None, 3, [["lvwm"]], ["lvwm", 1], {"lvwm": 1})),
+    *(("hidden_act", value) for value in ("nope", None, 3, ["gelu"], "")),
+    *(("attn_implementation", value) for value in ("owner/kernel", "nope", 3, {"": "eager"}, "")),
+    *(("vision", value) for value in ("", None, 3, ["patch"], "x" * 5000, "a\0b")),
+    *(("vision_pretrained", value) for value in ("", 3, ["x"], "a\0b")),
+    *(("id2label", value) for value in ("ab", {"1": "a"}, {"0": 3}, {"x": "a"}, {"0": ["a"]})),
+    *(("dtype", value) for value in ("nope", "nn", 3, ["float32"])),
+    ("image_std", [0.0, 0.2, 0.2]), ("num_attention_heads", 7), ("hidden_size", 100),
+    ("patch_layers", -1), ("vision_frozen_stages", "3"), ("vision_width", 10**9),
+    ("vision_width", "8"), ("logit_scale", "x"), ("logit_scale", float("nan")),
+    ("architecture", ["snp"]), ("negatives", 10**12),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "value"), IMPOSSIBLE, ids=lambda part: repr(part)[:20])
+def test_an_impossible_value_is_one_sentence_before_anything_is_made(field, value) -> None:
+    with pytest.raises(UserError) as refusal:
+        SNPConfig(**{field: value})
+    sentence = str(refusal.value)
+    related = {"num_attention_heads": "hidden_size"}.get(field, field)
+    assert f"SNPConfig.{field}" in sentence or f"SNPConfig.{related}" in sentence
+    assert "\n" not in sentence and len(sentence) < 300
+
+
+def test_a_network_of_absurd_size_is_refused_by_its_sum() -> None:
+    with pytest.raises(UserError, match="the network would have"):
+        SNPConfig(hidden_size=49152, intermediate_size=196608, num_hidden_layers=96)
+    sizes = {"hidden_size": 4096, "intermediate_size": 16384, "num_attention_heads": 32}
+    SNPConfig(**sizes, num_hidden_layers=48)
+
+
+def test_what_a_config_has_no_field_for_is_left_out(tmp_path) -> None:
+    strange = {"auto_map": {"AutoModel": "x.X"}, "transformers_weights": "../x",
+               "quantization_config": {"quant_method": "awq"}}  # fmt: skip
+    assert SNPConfig(**strange).to_dict() == SNPConfig().to_dict()
+
+
 @pytest.mark.parametrize("value", [-1, 1.5, "some", True, None])
 def test_negatives_is_all_or_a_whole_number(value) -> None:
     with pytest.raises(UserError, match=r"SNPConfig\.negatives"):

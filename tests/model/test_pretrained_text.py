@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from snpkit.errors import CheckpointError, UserError
-from snpkit.model import pretrained_text
+from snpkit.model import weights
 from snpkit.model.config import SNPConfig
 from snpkit.model.pretrained_text import config_from_bert, load_text_weights
 from snpkit.model.pretraining import SNPForPreTraining
@@ -166,7 +166,7 @@ def test_a_hub_id_is_read_through_the_cache(tmp_path, monkeypatch) -> None:
             raise OSError("no such file in the repository")
         return str(tmp_path / name)
 
-    monkeypatch.setattr(pretrained_text, "cached_file", cached)
+    monkeypatch.setattr(weights, "cached_file", cached)
     model = SNPForPreTraining(config_from_bert("some/bert", vision="features")).eval()
     load_text_weights(model, "some/bert")
     same_text_pass(model, bert)
@@ -178,7 +178,7 @@ def test_a_hub_id_out_of_reach_is_one_sentence(monkeypatch) -> None:
     def cached(source: str, name: str) -> str:
         raise OSError(f"We couldn't connect to the hub\nto load {name} of {source}")
 
-    monkeypatch.setattr(pretrained_text, "cached_file", cached)
+    monkeypatch.setattr(weights, "cached_file", cached)
     with pytest.raises(UserError, match="no BERT in 'other/bert': give a directory or a reach"):
         config_from_bert("other/bert")
 

@@ -233,3 +233,16 @@ def test_checksums_cannot_lead_out_of_the_folder(tmp_path, name):
     (folder / "checksums.json").write_text(json.dumps(sums))
     with pytest.raises(CheckpointError, match="is damaged or missing"):
         verify_checkpoint(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("name", ["checksums.json", "training.json", "config.json", "recipe.json"])
+def test_a_pipe_in_a_checkpoint_is_one_sentence(tmp_path, name):
+    folder = save(tmp_path / "last")
+    sums = json.loads((folder / "checksums.json").read_text())
+    sums[name] = {"bytes": 0, "sha256": ""}  # a pipe has no bytes, so its size is as listed
+    (folder / "checksums.json").write_text(json.dumps(sums))
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(CheckpointError, match=name.replace(".", r"\.")):
+        verify_checkpoint(folder)

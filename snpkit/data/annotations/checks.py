@@ -19,6 +19,7 @@ from snpkit.data.annotations.labels import OUTSIDE
 from snpkit.data.annotations.layouts import Layout
 from snpkit.data.samples import VideoText
 from snpkit.errors import AnnotationError, VideoError
+from snpkit.files import open_regular
 
 OPTIONS = 5  # of MSRVTT-MC
 _OUTSIDE = "answer outside the label set"
@@ -287,7 +288,7 @@ class _Survey:
 
 def _digest(path: Path) -> bytes | None:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError:
         return None

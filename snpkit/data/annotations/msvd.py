@@ -17,6 +17,7 @@ from snpkit.data.annotations.fields import Context, plain
 from snpkit.data.annotations.records import Record, WrongRow, text_lines
 from snpkit.data.samples import VideoText
 from snpkit.errors import AnnotationError
+from snpkit.files import open_regular
 
 _LARGEST = 1 << 28  # bytes; MSVD's own file has 8 million
 _EXPANSION, _SLACK = 64, 1 << 20  # letters of captions allowed: so many a byte, and so many more
@@ -70,7 +71,8 @@ def read_pickle(path: str | Path) -> dict[str, list[str]]:
 
 @lru_cache(maxsize=1)  # the three splits read the same file
 def _read_pickle(path: Path, changed: int, size: int) -> dict[str, list[str]]:
-    content = path.read_bytes()
+    with open_regular(path, "rb") as file:
+        content = file.read()
     _look_through(path, content)
     try:
         # Texts that Python 2 wrote are bytes to the unpickler, mostly UTF-8.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from snpkit.errors import AnnotationError
+from snpkit.files import open_regular
 from snpkit.language.caption_files import JsonStream
 
 
@@ -75,7 +76,7 @@ def json_walk(path: Path) -> Iterator[tuple[str | None, int | None, Any]]:
     Numbers count from 1; a list begins with number 0 and value None, so that an empty one is seen.
     The key is None in an outer list. A value that is no list has the number None.
     """
-    with _reading(path), open(path, encoding="utf-8-sig") as file:
+    with _reading(path), open_regular(path, encoding="utf-8-sig") as file:
         yield from _Stream(file).walk()
 
 
@@ -85,7 +86,7 @@ def table(path: Path, columns: tuple[str, ...]) -> Iterator[Record]:
     Raises:
         AnnotationError: a column is missing, or a row has more or fewer cells than the header.
     """
-    with _reading(path), open(path, encoding="utf-8-sig", newline="") as file:
+    with _reading(path), open_regular(path, encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, strict=True)
         try:
             header = [cell.strip() for cell in next(rows, [])]
@@ -104,7 +105,7 @@ def table(path: Path, columns: tuple[str, ...]) -> Iterator[Record]:
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Number, from 1, and text of each line that is not blank."""
-    with _reading(path), open(path, encoding="utf-8-sig") as file:
+    with _reading(path), open_regular(path, encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield number, line.rstrip("\n")

@@ -170,7 +170,8 @@ def to_picture(explorer: "SignificanceExplorer") -> bytes:
     """The figures below each other in one PNG."""
     from PIL import Image
 
-    pieces = [Image.open(io.BytesIO(to_png(figure))) for figure in figures(explorer)]
+    pictures = [io.BytesIO(to_png(figure)) for figure in figures(explorer)]
+    pieces = [Image.open(picture, formats=("PNG",)) for picture in pictures]
     width, gap = max(piece.width for piece in pieces), 24
     height = sum(piece.height + gap for piece in pieces) + gap
     sheet = Image.new("RGB", (width + 2 * gap, height), "white")
