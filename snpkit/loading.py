@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 from snpkit.errors import CheckpointError, UserError
 
 if TYPE_CHECKING:
-    from snpkit.model.matching import SNPMatchingModel
+    from snpkit.model.base import SNPPreTrainedModel
 
 SHIPPED = ("laptop",)  # checkpoints in data_samples/checkpoints
 
 
-def load_model(folder: Path, **options: Any) -> "SNPMatchingModel":
+def load_model(folder: Path, **options: Any) -> "SNPPreTrainedModel":
     """`from_pretrained` of the class that wrote the checkpoint, strictly: every weight there and
     none left over.
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from snpkit.evaluation.search import FolderIndex, Hit
     from snpkit.explore.explanation import Explanation
     from snpkit.language.significance import SignificanceTable
-    from snpkit.model.matching import SNPMatchingModel
+    from snpkit.model.base import SNPPreTrainedModel
 
 @dataclass
 class Pipeline:
@@ -28,7 +28,7 @@ class Pipeline:
         training: what training.json says of the run (steps, metrics, seed, machine).
     """
 
-    model: "SNPMatchingModel"
+    model: "SNPPreTrainedModel"
     tokenizer: Any
     table: "SignificanceTable | None"
     folder: Path

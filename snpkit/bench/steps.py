@@ -20,9 +20,13 @@ class FixedBatch:
     """The same batch for ever, in the loop's protocol."""
 
     def __init__(self, batch: "dict[str, Any]") -> None:
-        from snpkit.model.lengths import with_facts
+        from snpkit.model.slices import count_lengths
 
-        self.batch = with_facts(batch)
+        self.batch = batch | {
+            "lengths": count_lengths(batch["attention_mask"]),
+            "mismatched_lengths": count_lengths(batch["mismatched_attention_mask"]),
+            "label_count": int((batch["labels"] != -100).sum()),
+        }
 
     def __len__(self) -> int:
         return 1

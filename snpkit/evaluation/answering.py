@@ -21,8 +21,8 @@ from snpkit.evaluation.encoding import (
 from snpkit.language.tokenizer import encode_captions
 
 if TYPE_CHECKING:
+    from snpkit.model.base import SNPPreTrainedModel
     from snpkit.model.downstream import SNPForQuestionAnswering
-    from snpkit.model.matching import SNPMatchingModel
 
 _CHUNK = 128  # questions of one cross-modal pass
 
@@ -132,7 +132,7 @@ def evaluate_answering(
 
 
 def evaluate_choices(
-    model: "SNPMatchingModel",
+    model: "SNPPreTrainedModel",
     tokenizer: Any,
     dataset: VideoTextDataset,
     *,
@@ -169,7 +169,7 @@ def evaluate_choices(
 
 
 def _option_scores(
-    model: "SNPMatchingModel",
+    model: "SNPPreTrainedModel",
     tokenizer: Any,
     videos: EncodedVideos,
     rows: Sequence[VideoText],
@@ -203,7 +203,7 @@ def answer(
 
 
 def choose(
-    model: "SNPMatchingModel",
+    model: "SNPPreTrainedModel",
     tokenizer: Any,
     options: Sequence[str],
     frames: tuple[Tensor, Tensor | None],

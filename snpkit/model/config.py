@@ -3,7 +3,7 @@
 import importlib.util
 import reprlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import BertConfig, PretrainedConfig
 from transformers.activations import ACT2FN
@@ -13,6 +13,7 @@ from snpkit.errors import UserError
 ARCHITECTURES = ("snp", "three_fusion", "twin_tower")
 TASKS = ("text_mlm", "cross_mlm", "gvtm_text_video", "gvtm_cross_modal", "lvwm")
 DEFAULT_LOGIT_SCALE = 1 / 0.07
+FORMER_NAMES = {"level1", "hard_negatives"}  # which checkpoints and recipes may still use
 MOST_NUMBERS = 20_000_000_000  # parameters of one network
 _CHOICES = {
     "architecture": ARCHITECTURES,
@@ -22,7 +23,8 @@ _CHOICES = {
     "patch_stem": ("patch", "overlapping", "deep"),
     "text_mlm": ("masked", "unmasked"),
     "lvwm_stage": ("after", "before", "both"),
-    "level1": ("in_batch", "moco"),
+    "negative_source": ("in_batch", "moco"),
+    "negative_sampling": ("weighted", "uniform", "top_k", "nearest"),
     "answer_from": ("pooled", "pooled_and_clips"),
 }
 # The least and the most: beyond any real model, and less than what a machine hangs on.
@@ -52,7 +54,7 @@ _SHARES = (
 _POSITIVE = ("layer_norm_eps", "mlm_layer_norm_eps", "moco_temperature")
 _SWITCHES = (
     "gradient_checkpointing_vision", "gradient_checkpointing_pairs", "patch_motion",
-    "hard_negatives", "itm",
+    "itm",
 )  # fmt: skip
 # BERT's own numbers, which stay where a small vocabulary's are not known.
 _TOKENS = {"pad_token_id": 0, "cls_token_id": 101, "sep_token_id": 102, "mask_token_id": 103}
@@ -95,11 +97,14 @@ class SNPConfig(PretrainedConfig):
             code does: a copying task).
         lvwm_stage: match the words "after" the text pass, "before" it (embeddings), or "both".
         lvwm_words: significant words drawn per caption for LVWM (paper: 3).
-        level1: "in_batch" or "moco" negatives for text-video matching.
+        negative_source: "in_batch" or "moco" negatives for text-video matching. (Checkpoints and
+            recipes may still call it `level1`.)
         negatives: pairs of the cross-modal matching: "all" B x B, or that many negative videos per
-            caption, drawn by their text-video score.
-        hard_negatives: where `negatives` is a number, draw with probability proportional to
-            e^score; False = uniformly.
+            caption, chosen by their text-video score.
+        negative_sampling: where `negatives` is a number, choose them "weighted" (with probability
+            proportional to e^score), "uniform", "top_k" (the highest scores) or "nearest" (the
+            scores closest to the true video's); the last two are the published code's. (Formerly
+            `hard_negatives`: True = "weighted", False = "uniform".)
         itm: add image-text matching with one mismatched caption per sample.
         attentive_masking: probability of a step whose masked positions follow the attention.
         logit_scale: None or False = no temperature (the paper); True = learnable, from 1/0.07; a
@@ -115,6 +120,7 @@ class SNPConfig(PretrainedConfig):
     """
 
     model_type = "snpkit"
+    attribute_map: ClassVar = {"level1": "negative_source"}  # its former name
 
     def __init__(
         self,
@@ -161,12 +167,12 @@ class SNPConfig(PretrainedConfig):
         text_mlm: str = "masked",
         lvwm_stage: str = "after",
         lvwm_words: int = 3,
-        level1: str = "in_batch",
+        negative_source: str = "in_batch",
         moco_temperature: float = 0.05,
         moco_momentum: float = 0.9999,
         moco_queue: int = 16384,
         negatives: str | int = "all",
-        hard_negatives: bool = True,
+        negative_sampling: str = "weighted",
         itm: bool = False,
         attentive_masking: float = 0.0,
         logit_scale: float | bool | None = None,
@@ -175,7 +181,7 @@ class SNPConfig(PretrainedConfig):
         **kwargs: Any,
     ) -> None:
         values = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
-        self.__dict__.update(values)
+        self.__dict__.update(values | _new_names(kwargs))
         self.vision_width = vision_width or hidden_size
         for field in ("image_mean", "image_std", "tasks"):
             if isinstance(value := getattr(self, field), Sequence) and not isinstance(value, str):
@@ -205,7 +211,8 @@ class SNPConfig(PretrainedConfig):
             self._require(field, known, f"use a token below vocab_size={self.vocab_size}")
         self._check_network()
         self._check_vision()
-        tasks = isinstance(self.tasks, list) and self.tasks and all(t in TASKS for t in self.tasks)
+        tasks = isinstance(self.tasks, list) and (self.tasks or self.itm)
+        tasks = tasks and all(task in TASKS for task in self.tasks)
         self._require("tasks", bool(tasks), f"choose some of {TASKS}")
         drawn = self.negatives == "all" or _is_whole(self.negatives, 1, 1_000_000)
         self._require("negatives", drawn, 'use "all" or a whole number above 0')
@@ -222,7 +229,7 @@ class SNPConfig(PretrainedConfig):
         layer = 4 * self.hidden_size**2 + 2 * self.hidden_size * self.intermediate_size
         numbers = self.hidden_size * (self.vocab_size + self.max_position_embeddings)
         numbers += (self.num_hidden_layers + self.cross_layers) * layer
-        if self.level1 == "moco":
+        if self.negative_source == "moco":
             numbers += 2 * self.moco_queue * self.hidden_size
         fits = numbers <= MOST_NUMBERS
         self._require("hidden_size", fits, f"the network would have {numbers:,} numbers")
@@ -323,3 +330,15 @@ def _is_number(value: object, least: float, most: float = 1e6) -> bool:
     """Whether it is a number in that range (NaN is in none)."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and least <= value <= most
+
+
+def _new_names(values: dict[str, Any]) -> dict[str, Any]:
+    """Fields that a checkpoint or recipe calls by their former names, taken out of `values`."""
+    renamed = {}
+    if "level1" in values:
+        renamed["negative_source"] = values.pop("level1")
+    if "hard_negatives" in values:
+        old = values.pop("hard_negatives")
+        by_switch = "weighted" if old else "uniform"
+        renamed["negative_sampling"] = by_switch if isinstance(old, bool) else old
+    return renamed

@@ -19,10 +19,10 @@ from transformers.utils import ModelOutput
 
 from snpkit.errors import UserError
 from snpkit.model import objectives
+from snpkit.model.base import Batch, SNPPreTrainedModel
 from snpkit.model.config import SNPConfig
-from snpkit.model.contrast import Batch, Encoded, SNPContrastiveModel
-from snpkit.model.gathering import Rows
-from snpkit.model.matching import SNPMatchingModel, similarity_head
+from snpkit.model.heads import similarity_head
+from snpkit.model.momentum import MomentumEncoders
 
 NO_LABEL = -100  # an answer outside the label set: nothing to learn from, and always wrong
 
@@ -36,96 +36,79 @@ class DownstreamOutput(ModelOutput):
     logits: Tensor | None = None
 
 
-class SNPDownstreamModel(SNPMatchingModel):
-    """Ground of the three: knows which pre-trained weights it has no use for."""
-
-    # Regular expressions; transformers says nothing of these when it loads a pre-trained model.
-    _keys_to_ignore_on_load_unexpected = (
-        r"^text_mlm_head\.", r"^cross_mlm_head\.", r"^itm_head\.", r"^moco\.", r"^answer_head\.",
-    )  # fmt: skip
-
-    def __init__(self, config: SNPConfig) -> None:
-        super().__init__(config)
-        if config.architecture != "twin_tower":
-            self.similarity = similarity_head(config)
-        elif not self.works_as_twin_tower:
-            raise UserError(
-                f"{type(self).__name__} reads text and video together, which a twin tower cannot; "
-                "start from architecture 'snp' or 'three_fusion'."
-            )
-
-    works_as_twin_tower = False
-
-    def _classified(self, logits: Tensor, labels: Tensor | None, name: str) -> DownstreamOutput:
-        """Logits, and the mean cross-entropy over the rows that have a label, in training over
-        those of all processes."""
-        if labels is None:
-            return DownstreamOutput(logits=logits)
-        # A batch without any label gives 0, not NaN, and a gradient of 0.
-        total = F.cross_entropy(logits.float(), labels, ignore_index=NO_LABEL, reduction="sum")
-        count = (labels != NO_LABEL).sum()
-        rows = Rows.of(len(labels), joined=self.training)
-        loss = rows.mean(total / count.clamp(min=1), count)
-        return DownstreamOutput(loss, {name: loss}, logits)
+# What a task has no use for: regular expressions. transformers says nothing of these when it loads
+# a pre-trained model.
+_UNUSED = (r"^text_mlm_head\.", r"^cross_mlm_head\.", r"^itm_head\.", r"^moco\.", r"^answer_head\.")
 
 
-class SNPForRetrieval(SNPContrastiveModel, SNPDownstreamModel):
+def _refuse_twin_tower(config: SNPConfig, task: str) -> None:
+    if config.architecture == "twin_tower":
+        raise UserError(
+            f"{task} reads text and video together, which a twin tower cannot; start from "
+            "architecture 'snp' or 'three_fusion'."
+        )
+
+
+def _classify(
+    model: SNPPreTrainedModel, logits: Tensor, labels: Tensor | None, name: str
+) -> DownstreamOutput:
+    """Logits, and the mean cross-entropy over the rows that have a label, in training over those
+    of all processes."""
+    if labels is None:
+        return DownstreamOutput(logits=logits)
+    # A batch without any label gives 0, not NaN, and a gradient of 0.
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    total = F.cross_entropy(exact, labels, ignore_index=NO_LABEL, reduction="sum")
+    count = (labels != NO_LABEL).sum()
+    loss = model.mean(total / count.clamp(min=1), count)
+    return DownstreamOutput(loss, {name: loss}, logits)
+
+
+class SNPForRetrieval(SNPPreTrainedModel):
     """Text-video retrieval: both matching losses (GVTM, the paper's L3 and L4) on whole captions.
 
     A twin tower learns by the first alone.
     """
 
-    works_as_twin_tower = True
+    _keys_to_ignore_on_load_unexpected = _UNUSED
+    _keys_to_ignore_on_load_missing = (r"^moco\.",)  # its keys then start as copies
 
     def __init__(self, config: SNPConfig) -> None:
         super().__init__(config)
+        if config.architecture != "twin_tower":
+            self.similarity = similarity_head(config)
         self.post_init()
+        if config.negative_source == "moco":
+            self.moco = MomentumEncoders(config, self.network.bert, self.video)
 
     def forward(self, batch: Batch | None = None, **inputs: Tensor) -> DownstreamOutput:
         """Compute the matching losses.
 
         Args:
-            batch: a dict (or the same as keywords) of
-                input_ids, attention_mask [batch, tokens]: the captions, row i of video i;
-                pixel_values [batch, clips, frames, channels, height, width];
-                pixel_mask [batch, clips, frames, height, width], optional.
+            batch: a dict (or the same as keywords) with what `snpkit.model.base.Batch` describes.
         """
-        losses, _ = self.compare({**(batch or {}), **inputs})
+        batch = {**(batch or {}), **inputs}
+        clip_tokens, clip_features = self.encode_clips(batch)
+        text = self.encode_text(batch["input_ids"], batch["attention_mask"], self.lengths(batch))
+        texts, clips, videos = (
+            self.gather(each) for each in (text.pooled, clip_features, batch.get("video_ids"))
+        )
+        scores = self.text_video_scores(texts, clips)  # [text, video, clip]
+        losses = {"gvtm_text_video": self.contrast(scores, texts, clips, videos, batch)}
+        if self.config.architecture != "twin_tower":
+            pairs = self.gather(self.match_pairs(batch, clip_tokens, scores, videos))
+            losses["gvtm_cross_modal"] = objectives.mil_nce(pairs[:, :, None], videos)
         return DownstreamOutput(sum(losses.values()), losses)
 
-    @property
-    def matches_pairs(self) -> bool:
-        """True but for a twin tower."""
-        return self.config.architecture != "twin_tower"
 
-    def encode(self, batch: Batch) -> Encoded:
-        """Texts and clips."""
-        video = self.encode_video(batch["pixel_values"], batch.get("pixel_mask"))
-        lengths = batch["facts"].lengths
-        text = self.encode_text(batch["input_ids"], batch["attention_mask"], lengths)
-        visual = self.network.embed_clips(video.clip_tokens) if self.matches_pairs else None
-        return Encoded({"text": text.pooled, "clips": video.clip_features}, visual)
-
-    def matching_losses(
-        self, joined: dict[str, Tensor], pairs: Tensor | None
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Text-video and cross-modal matching."""
-        scores = {"text_video": self.text_video_scores(joined["text"], joined["clips"])}
-        if pairs is not None:
-            scores["cross_modal"] = pairs[:, :, None]
-        return {f"gvtm_{name}": objectives.mil_nce(each) for name, each in scores.items()}, scores
-
-
-class SNPForQuestionAnswering(SNPDownstreamModel):
+class SNPForQuestionAnswering(SNPPreTrainedModel):
     """Open-ended question answering as classification: question + video -> one of the answers.
 
     The answers are `config.id2label`, as in any transformers classifier.
     """
 
     _keys_to_ignore_on_load_missing = (r"^answer_head\.",)
-    _keys_to_ignore_on_load_unexpected = (
-        *SNPDownstreamModel._keys_to_ignore_on_load_unexpected[:-1], r"^similarity\.",
-    )  # fmt: skip
+    _keys_to_ignore_on_load_unexpected = (*_UNUSED[:-1], r"^similarity\.")
 
     def __init__(self, config: SNPConfig, answers: Sequence[str] | None = None) -> None:
         """Build the model.
@@ -142,7 +125,7 @@ class SNPForQuestionAnswering(SNPDownstreamModel):
             config.id2label = dict(enumerate(answers))
             config.label2id = {answer: number for number, answer in enumerate(answers)}
         super().__init__(config)
-        del self.similarity  # the answer head takes its place
+        _refuse_twin_tower(config, type(self).__name__)
         hidden = config.hidden_size
         read = hidden if config.answer_from == "pooled" else 2 * hidden
         self.answer_head = nn.Sequential(
@@ -167,31 +150,36 @@ class SNPForQuestionAnswering(SNPDownstreamModel):
                 labels [batch], optional: numbers of the answers, -100 = not in the label set.
         """
         batch = {**(batch or {}), **inputs}
-        video = self.encode_video(batch["pixel_values"], batch.get("pixel_mask"))
-        clips = video.clip_tokens
+        clips, _ = self.encode_clips(batch)
         if "video_index" in batch:
             clips = clips.index_select(0, batch["video_index"])  # adds gradients in a fixed order
         logits = self.answer_logits(batch["input_ids"], batch["attention_mask"], clips)
-        return self._classified(logits, batch.get("labels"), "answer")
+        return _classify(self, logits, batch.get("labels"), "answer")
 
     def answer_logits(
         self, input_ids: Tensor, attention_mask: Tensor, clip_tokens: Tensor
     ) -> Tensor:
         """Questions [batch, tokens] and clip tokens [batch, clips, hidden] -> [batch, answers]."""
-        joint = self.network.cross_modal_pass(input_ids, attention_mask, clip_tokens)
+        joint = self.network.cross_modal_pass(
+            input_ids, attention_mask, clip_tokens, pooled_only=True, most=self.slice_size
+        )
         if self.config.answer_from == "pooled":
             return self.answer_head(joint.pooled)
         return self.answer_head(torch.cat([joint.pooled, clip_tokens.mean(1)], dim=-1))
 
 
-class SNPForMultipleChoice(SNPDownstreamModel):
+class SNPForMultipleChoice(SNPPreTrainedModel):
     """Choose the text that fits a video: the matching scores of the options, compared.
 
     It has no weights of its own, so a pre-trained or retrieval model answers zero-shot.
     """
 
+    _keys_to_ignore_on_load_unexpected = _UNUSED
+
     def __init__(self, config: SNPConfig) -> None:
         super().__init__(config)
+        _refuse_twin_tower(config, type(self).__name__)
+        self.similarity = similarity_head(config)
         self.post_init()
 
     def forward(self, batch: Batch | None = None, **inputs: Tensor) -> DownstreamOutput:
@@ -204,14 +192,14 @@ class SNPForMultipleChoice(SNPDownstreamModel):
                 labels [batch], optional: which option is right.
         """
         batch = {**(batch or {}), **inputs}
-        video = self.encode_video(batch["pixel_values"], batch.get("pixel_mask"))
+        clip_tokens, clip_features = self.encode_clips(batch)
         matching, cross_modal = self.option_scores(
-            batch["input_ids"], batch["attention_mask"], video.clip_features, video.clip_tokens
+            batch["input_ids"], batch["attention_mask"], clip_features, clip_tokens
         )
-        return self._classified(matching + cross_modal, batch.get("labels"), "choice")
+        return _classify(self, matching + cross_modal, batch.get("labels"), "choice")
 
 
-DOWNSTREAM: dict[str, type[SNPDownstreamModel]] = {
+DOWNSTREAM: dict[str, type[SNPPreTrainedModel]] = {
     "retrieval": SNPForRetrieval,
     "qa": SNPForQuestionAnswering,
     "multichoice": SNPForMultipleChoice,
@@ -220,12 +208,12 @@ DOWNSTREAM: dict[str, type[SNPDownstreamModel]] = {
 
 def from_pretraining(
     task: str, weights: nn.Module | None, config: SNPConfig, **options: Any
-) -> SNPDownstreamModel:
+) -> SNPPreTrainedModel:
     """A downstream model with the weights of another model, matched by name.
 
     Args:
         task: a key of DOWNSTREAM.
-        weights: a pre-trained or fine-tuned model; None = start from nothing.
+        weights: a pre-trained or fine-tuned model; None = start from scratch.
         config: of the new model.
         **options: of the model, such as `answers`.
 
@@ -240,7 +228,8 @@ def from_pretraining(
     own, given = model.state_dict(), weights.state_dict()
     shared = {
         name: value for name, value in given.items()
-        if name in own and not (name.startswith("answer_head.") and own[name].shape != value.shape)
+        if name in own and not name.startswith("moco.")  # keys start anew, as copies
+        and not (name.startswith("answer_head.") and own[name].shape != value.shape)
     }  # fmt: skip
     for name, value in shared.items():
         if own[name].shape != value.shape:
@@ -251,4 +240,6 @@ def from_pretraining(
     with torch.no_grad():
         for name, value in shared.items():
             own[name].copy_(value)
+        if hasattr(model, "moco"):
+            model.moco.start(model.network.bert, model.video)
     return model

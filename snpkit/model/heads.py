@@ -22,3 +22,9 @@ class MLMHead(nn.Module):
         """[..., hidden] and [vocabulary, hidden] -> logits [..., vocabulary]."""
         hidden = self.norm(self.activation(self.dense(tokens)))
         return F.linear(hidden, word_embeddings, self.bias)
+
+
+def similarity_head(config: SNPConfig) -> nn.Module:
+    """The perceptron of the cross-modal matching score: [pairs, hidden] -> [pairs, 1]."""
+    hidden = config.hidden_size
+    return nn.Sequential(nn.Linear(hidden, 2 * hidden), nn.ReLU(), nn.Linear(2 * hidden, 1))

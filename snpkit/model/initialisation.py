@@ -41,6 +41,8 @@ def initialise(module: nn.Module) -> bool:
     elif isinstance(module, MomentumEncoders):
         for queue in (module.text_queue, module.video_queue):
             init.copy_(queue, F.normalize(torch.randn(queue.shape), dim=-1))
+        for ids in (module.text_ids, module.video_ids):
+            init.constant_(ids, -1)
         init.zeros_(module.text_pointer)
         init.zeros_(module.video_pointer)
     else:

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def mil_nce(similarity: Tensor) -> Tensor:
+def mil_nce(similarity: Tensor, video_ids: Tensor | None = None) -> Tensor:
     """MIL-NCE matching loss over a batch of aligned texts and videos.
 
     With C clips and the centre clip c* = C // 2, the loss of pair i is
@@ -17,12 +17,18 @@ def mil_nce(similarity: Tensor) -> Tensor:
 
     Args:
         similarity: [text, video, clip], text i belongs to video i.
+        video_ids: int64 [video]; equal numbers are one video, which is never its own negative:
+            such pairs leave every sum too. None = all differ.
+
     Returns:
         A scalar; 0 when the batch has one pair (nothing to tell apart).
     """
     texts, videos, clips = similarity.shape
     if texts != videos:
         raise ValueError(f"mil_nce needs as many texts as videos, got {texts} and {videos}.")
+    (similarity,) = _at_least_float32(similarity)
+    if video_ids is not None:
+        similarity = similarity.masked_fill(_same_video(video_ids)[:, :, None], -torch.inf)
     centre = similarity[:, :, clips // 2]  # [text, video]
     log_clips = torch.log(torch.tensor(float(clips), dtype=centre.dtype, device=centre.device))
     own = torch.eye(texts, dtype=torch.bool, device=similarity.device)
@@ -30,6 +36,12 @@ def mil_nce(similarity: Tensor) -> Tensor:
     from_texts = similarity.masked_fill(own[:, :, None], -torch.inf).flatten(1)  # row i: v != i
     denominator = torch.cat([from_videos, from_texts], dim=1).logsumexp(dim=1)
     return (denominator - centre.diagonal() - log_clips).mean()
+
+
+def _same_video(video_ids: Tensor) -> Tensor:
+    """bool [video, video]: another row of the same video."""
+    own = torch.eye(len(video_ids), dtype=torch.bool, device=video_ids.device)
+    return (video_ids[:, None] == video_ids) & ~own
 
 
 def text_video_similarity(text: Tensor, clips: Tensor) -> Tensor:
@@ -78,32 +90,42 @@ def momentum_contrast(positive: Tensor, negative: Tensor, temperature: float) ->
     """MoCo loss: mean of -log( sum e^{p/T} / ( sum e^{p/T} + sum e^{n/T} ) ).
 
     Args:
-        positive: [query, positives] scores; negative: [query, queue] scores.
+        positive: [query, positives] scores; negative: [query, queue] scores, -inf = left out.
     """
+    positive, negative = _at_least_float32(positive, negative)
     numerator = (positive / temperature).logsumexp(dim=1)
     denominator = (torch.cat([positive, negative], dim=1) / temperature).logsumexp(dim=1)
     return (denominator - numerator).mean()
 
 
-def draw_negatives(scores: Tensor, count: int) -> Tensor:
-    """Draw negative videos for every text with probability proportional to e^score.
-
-    Gumbel noise plus top-k is sampling without replacement; it needs no host synchronisation.
+def draw_negatives(
+    scores: Tensor, count: int, sampling: str = "weighted", video_ids: Tensor | None = None
+) -> Tensor:
+    """Choose negative videos for every text; no host synchronisation.
 
     Args:
         scores: [text, video] text-video scores (detached); text i belongs to video i.
         count: negatives per text; at most videos - 1 are there.
+        sampling: "weighted", drawn with probability proportional to e^score; "uniform", all
+            equally likely; "top_k", those of the highest scores; "nearest", those whose scores are
+            closest to the true video's (the last two as in the published code).
+        video_ids: int64 [video]: other rows of a text's own video come last.
+
     Returns:
         Video indices [text, min(count, videos - 1)], never the text's own.
     """
     texts, videos = scores.shape
+    if sampling == "uniform":
+        scores = torch.zeros_like(scores)
+    if sampling == "nearest":
+        scores = -(scores - scores.diagonal()[:, None]).abs()
+    if sampling in ("weighted", "uniform"):
+        # Gumbel noise plus top-k is sampling without replacement.
+        scores = _add_gumbel_noise(scores)
+    if video_ids is not None:
+        scores = scores.masked_fill(_same_video(video_ids), torch.finfo(scores.dtype).min)
     own = torch.eye(texts, videos, dtype=torch.bool, device=scores.device)
-    return (
-        _add_gumbel_noise(scores)
-        .masked_fill(own, -torch.inf)
-        .topk(min(count, videos - 1), dim=1)
-        .indices
-    )
+    return scores.masked_fill(own, -torch.inf).topk(min(count, videos - 1), dim=1).indices
 
 
 def draw_attended(received: Tensor, words: Tensor, ratio: float = 0.15) -> Tensor:

@@ -89,7 +89,7 @@ def from_reference(state_dict: Mapping[str, Any], config: SNPConfig) -> SNPForPr
     with torch.no_grad():
         for name, value in weights.items():
             own[name].copy_(value)
-        if config.level1 == "moco":
+        if config.negative_source == "moco":
             model.moco.start(model.network.bert, model.video)
     return model
 

@@ -1,25 +1,38 @@
-"""The shared network (SNP) and its two rivals behind one interface.
+"""The shared network (SNP) and the two architectures it is compared with, behind one interface.
 
 One BERT reads a caption alone (text pass) or a caption followed by clip tokens (cross-modal pass).
 `SharedNetwork` uses the same embeddings and layers in both roles; `ThreeFusion` (P3E) keeps a
 separate cross-modal encoder; `TwinTower` has no cross-modal pass at all. Paper sec. III-B.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import BertModel
 from transformers.masking_utils import create_bidirectional_mask
-from transformers.models.bert.modeling_bert import BertEmbeddings, BertEncoder, BertPooler
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.bert.modeling_bert import (
+    BertEmbeddings,
+    BertEncoder,
+    BertLayer,
+    BertPooler,
+    eager_attention_forward,
+)
 
 from snpkit.errors import UserError
 from snpkit.model.config import SNPConfig
+from snpkit.model.slices import Slice, cut, even, run, take, widen
+
+Pairs = tuple[Sequence[int], Tensor]  # row of the caption, row of the video (int64 [pairs])
 
 
 @dataclass
 class TextPass:
-    """tokens [batch, tokens, hidden]: contextual vectors; pooled [batch, hidden]: tanh pooler."""
+    """tokens [batch, tokens, hidden]: contextual vectors (0 where padding was trimmed);
+    pooled [batch, hidden]: tanh pooler."""
 
     tokens: Tensor
     pooled: Tensor
@@ -27,11 +40,12 @@ class TextPass:
 
 @dataclass
 class CrossModalPass:
-    """text [pairs, tokens, hidden], clips [pairs, clips, hidden], pooled [pairs, hidden]."""
+    """pooled [pairs, hidden]; text [pairs, tokens, hidden] (0 where padding was trimmed) and clips
+    [pairs, clips, hidden], both None where only `pooled` was asked for."""
 
-    text: Tensor
-    clips: Tensor
     pooled: Tensor
+    text: Tensor | None = None
+    clips: Tensor | None = None
 
 
 class SharedNetwork(nn.Module):
@@ -53,10 +67,35 @@ class SharedNetwork(nn.Module):
         """Layers of the cross-modal pass: for SNP the very ones of the text pass."""
         return self.bert.encoder
 
-    def text_pass(self, input_ids: Tensor, attention_mask: Tensor) -> TextPass:
-        """Refine captions alone: ids and mask [batch, tokens] -> TextPass."""
-        output = self.bert(input_ids=input_ids, attention_mask=attention_mask)
-        return TextPass(output.last_hidden_state, output.pooler_output)
+    def text_pass(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        lengths: Sequence[int] | None = None,
+        *,
+        most: int | None = None,
+        bert: BertModel | None = None,
+    ) -> TextPass:
+        """Refine captions alone.
+
+        Args:
+            input_ids, attention_mask: [batch, tokens].
+            lengths: tokens of each caption, which must be whole: captions of about the same length
+                then pass together, trimmed to the longest of them. None = one padded pass.
+            most: rows that pass at a time; their activations are then computed again in the
+                backward pass. None = as many as are fast, and activations are kept.
+            bert: another BERT of the same sizes in this one's place (MoCo's key encoder).
+        """
+        bert = bert or self.bert
+
+        def refine(one: Slice) -> tuple[Tensor, Tensor]:
+            ids, mask = _trim(input_ids, one), _trim(attention_mask, one)
+            embedded = bert.embeddings(input_ids=ids)
+            tokens = self._layers(bert.encoder, embedded, mask if one.padded else None)
+            return widen(tokens, input_ids.shape[1]), bert.pooler(tokens)
+
+        slices = self._slices(attention_mask, lengths, most=most)
+        return TextPass(*run(refine, slices, recompute=most is not None))
 
     def embed_text(self, input_ids: Tensor) -> Tensor:
         """LN(word + position + type 0): [batch, tokens] -> [batch, tokens, hidden]."""
@@ -74,31 +113,100 @@ class SharedNetwork(nn.Module):
         return self.cross_embeddings(inputs_embeds=visual, token_type_ids=types)
 
     def cross_modal_pass(
-        self, input_ids: Tensor, attention_mask: Tensor, clip_tokens: Tensor
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        clip_tokens: Tensor,
+        lengths: Sequence[int] | None = None,
+        *,
+        pairs: Pairs | None = None,
+        pooled_only: bool = False,
+        most: int | None = None,
     ) -> CrossModalPass:
         """Refine caption + video together, text first.
 
         Args:
-            input_ids, attention_mask: [pairs, tokens].
-            clip_tokens: [pairs, clips, hidden], not normalised.
+            input_ids, attention_mask: [captions, tokens].
+            clip_tokens: [videos, clips, hidden], not normalised.
+            lengths, most: as in `text_pass`; `most` counts pairs.
+            pairs: which caption meets which video; None = the first the first, and so on.
+            pooled_only: give `pooled` alone: of the last layer only the first token is computed.
         """
-        return self.cross_modal_layers(
-            self.embed_text(input_ids), attention_mask, self.embed_clips(clip_tokens)
-        )
+        if pairs is None:
+            pairs = range(len(input_ids)), torch.arange(len(input_ids), device=clip_tokens.device)
+        captions, videos = pairs
+        text, visual = self.embed_text(input_ids), self.embed_clips(clip_tokens)
 
-    def cross_modal_layers(
-        self, text: Tensor, attention_mask: Tensor, visual: Tensor
-    ) -> CrossModalPass:
-        """The cross-modal pass from embeddings on: text [pairs, tokens, hidden], visual
-        [pairs, clips + 1, hidden] (the last is SEP)."""
-        joint = torch.cat([text, visual], dim=1)  # [pairs, tokens + clips + 1, hidden]
-        mask = torch.cat([attention_mask, attention_mask.new_ones(visual.shape[:2])], dim=1)
-        mask = create_bidirectional_mask(
-            config=self.bert.config, inputs_embeds=joint, attention_mask=mask
+        def refine(one: Slice) -> tuple[Tensor, ...]:
+            own = one._replace(rows=[captions[row] for row in one.rows])
+            clips = visual.index_select(0, take(videos, one.rows))
+            joint = torch.cat([_trim(text, own), clips], dim=1)  # [pairs, width + clips + 1, ...]
+            mask = _trim(attention_mask, own)
+            mask = torch.cat([mask, mask.new_ones(clips.shape[:2])], dim=1) if own.padded else None
+            hidden = self._layers(self.cross_encoder, joint, mask, first_only=pooled_only)
+            pooled = self.cross_pooler(hidden)
+            if pooled_only:
+                return (pooled,)
+            return pooled, widen(hidden[:, : one.width], text.shape[1]), hidden[:, one.width : -1]
+
+        slices = self._slices(attention_mask, lengths, captions, visual.shape[1], most)
+        recompute = most is not None or self.config.gradient_checkpointing_pairs
+        return CrossModalPass(*run(refine, slices, recompute=recompute))
+
+    def _slices(
+        self,
+        mask: Tensor,
+        lengths: Sequence[int] | None,
+        captions: Sequence[int] | None = None,
+        beside: int = 0,
+        most: int | None = None,
+    ) -> list[Slice]:
+        captions = range(len(mask)) if captions is None else captions
+        if lengths is None:
+            return even(len(captions), most, mask.shape[1])
+        own = [lengths[row] for row in captions]
+        return cut(own, self.config.hidden_size, mask.device, beside=beside, most=most)
+
+    def _layers(
+        self, encoder: BertEncoder, hidden: Tensor, mask: Tensor | None, first_only: bool = False
+    ) -> Tensor:
+        """All layers: hidden [rows, tokens, hidden], mask [rows, tokens] (None = all are real)
+        -> the same shape, or [rows, 1, hidden] where only the first token's vector is wanted."""
+        if mask is not None:
+            # Without the skip: whether all is real would be asked of the device.
+            mask = create_bidirectional_mask(
+                config=self.bert.config, inputs_embeds=hidden, attention_mask=mask,
+                allow_is_bidirectional_skip=False,
+            )  # fmt: skip
+        if not first_only:
+            return encoder(hidden, attention_mask=mask).last_hidden_state
+        for layer in encoder.layer[:-1]:
+            hidden = layer(hidden, attention_mask=mask)
+        return _first_token(encoder.layer[-1], hidden, mask)
+
+
+def _trim(rows: Tensor, one: Slice) -> Tensor:
+    return take(rows, one.rows)[:, : one.width]
+
+
+def _first_token(layer: BertLayer, hidden: Tensor, mask: Any) -> Tensor:
+    """One BERT layer for the first token alone, which attends to all: -> [rows, 1, hidden]."""
+    attention, first = layer.attention.self, hidden[:, :1]
+    heads = attention.num_attention_heads, attention.attention_head_size
+    query, key, value = (
+        project(tokens).unflatten(-1, heads).transpose(1, 2)  # [rows, heads, tokens, head size]
+        for project, tokens in (
+            (attention.query, first), (attention.key, hidden), (attention.value, hidden),
         )
-        hidden = self.cross_encoder(joint, attention_mask=mask).last_hidden_state
-        tokens = text.shape[1]
-        return CrossModalPass(hidden[:, :tokens], hidden[:, tokens:-1], self.cross_pooler(hidden))
+    )  # fmt: skip
+    attend = ALL_ATTENTION_FUNCTIONS.get_interface(
+        attention.config._attn_implementation, eager_attention_forward
+    )
+    mixed, _ = attend(
+        attention, query, key, value, mask if mask is None else mask[..., :1, :],
+        dropout=attention.dropout.p if attention.training else 0.0, scaling=attention.scaling,
+    )  # fmt: skip
+    return layer.feed_forward_chunk(layer.attention.output(mixed.reshape(first.shape), first))
 
 
 class ThreeFusion(SharedNetwork):
@@ -136,23 +244,16 @@ class TwinTower(SharedNetwork):
         super().__init__(config)
         del self.cross_pooler
 
-    def cross_modal_layers(
-        self, text: Tensor, attention_mask: Tensor, visual: Tensor
-    ) -> CrossModalPass:
+    def cross_modal_pass(self, *arguments: Any, **options: Any) -> CrossModalPass:
         """Always refuses.
 
         Raises:
             UserError: a twin tower cannot read caption and video together.
         """
-        raise no_cross_modal_pass()
-
-
-def no_cross_modal_pass() -> UserError:
-    """What a twin tower says to whoever asks it to read caption and video together."""
-    return UserError(
-        "A twin tower has no cross-modal pass: choose architecture 'snp' or 'three_fusion' for "
-        "cross-modal matching, question answering or multiple choice."
-    )
+        raise UserError(
+            "A twin tower has no cross-modal pass: choose architecture 'snp' or 'three_fusion' for "
+            "cross-modal matching, question answering or multiple choice."
+        )
 
 
 NETWORKS: dict[str, type[SharedNetwork]] = {

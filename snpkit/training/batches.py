@@ -23,6 +23,7 @@ from snpkit.language.masking import (
 )
 from snpkit.language.significance import SignificanceTable, significance_of
 from snpkit.language.tokenizer import encode_captions
+from snpkit.model.slices import count_lengths
 from snpkit.training import distributed
 from snpkit.training.schema import Recipe
 
@@ -152,6 +153,9 @@ class PreTrainingBatches(ShuffledSamples):
             "attention_mask": captions.attention_mask,
             "masked_input_ids": masked.input_ids,
             "labels": masked.labels,
+            # Counted here, in main memory: a step asks no device for them.
+            "lengths": count_lengths(captions.attention_mask),
+            "label_count": int((masked.labels != -100).sum()),
             "significant_positions": draw_significant_positions(
                 captions, significant, self.words, generator
             ),
@@ -161,6 +165,7 @@ class PreTrainingBatches(ShuffledSamples):
             wrong = encode_captions(self.tokenizer, false, self.recipe.data.max_tokens)
             batch["mismatched_input_ids"] = wrong.input_ids
             batch["mismatched_attention_mask"] = wrong.attention_mask
+            batch["mismatched_lengths"] = count_lengths(wrong.attention_mask)
         return batch
 
     def _false_captions(self, indices: list[int], generator: torch.Generator) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -35,6 +36,14 @@ def choose_device(name: str = "auto") -> torch.device:
             f"The device {name!r} is not to be had here; take 'auto', 'cpu', 'cuda' or 'mps'."
         ) from error
     return device
+
+
+def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """A batch with its tensors on the device; what was counted beforehand stays as it is."""
+    return {
+        name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+        for name, value in batch.items()
+    }
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

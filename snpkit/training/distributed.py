@@ -3,7 +3,7 @@ r"""What differs when torchrun starts several processes; in a single process all
     torchrun --nproc-per-node 8 -m snpkit pretrain webvid_swin --data videos
 
 `data.batch_size` counts the samples of ALL processes. The matching losses compare all of them:
-`snpkit.model.gathering` joins the features with gradient and explains why the average over the
+`snpkit.model.parallel` gathers the features with gradient and explains why the average over the
 processes, which DistributedDataParallel takes, is then the gradient of one process with the joined
 batch.
 
@@ -48,23 +48,18 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from snpkit.errors import UserError
-from snpkit.model.gathering import (
-    agreed,
-    gather_rows,
-    gather_with_gradient,
+from snpkit.model.parallel import (
+    from_first_process,
+    gather,
+    mean_over_processes,
     rank,
-    sum_over_processes,
-    sum_with_gradient,
     world_size,
 )
 
 __all__ = [
-    "agreed", "any_process", "average_gradients", "barrier", "gather_names", "gather_rows",
-    "gather_with_gradient", "init_if_needed", "is_main", "parallelise", "rank", "shutdown",
-    "sum_over_processes", "sum_with_gradient", "world_size",
+    "any_process", "barrier", "from_first_process", "gather", "gather_names", "init_if_needed",
+    "is_main", "mean_over_processes", "parallelise", "rank", "shutdown", "world_size",
 ]  # fmt: skip
-
-_BUCKET = 25 * 2**20  # bytes that travel together
 
 
 def init_if_needed(device: torch.device) -> bool:
@@ -122,23 +117,6 @@ def share_statistics(model: nn.Module, device: torch.device) -> None:
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
 
-def average_gradients(model: nn.Module) -> None:
-    """Replace every gradient by its mean over the processes, where no DDP did it already."""
-    if world_size() == 1:
-        return
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    while gradients:
-        bucket, size = [gradients.pop()], 0
-        while gradients and size < _BUCKET and gradients[-1].dtype == bucket[0].dtype:
-            size += gradients[-1].nbytes
-            bucket.append(gradients.pop())
-        joined = torch.cat([gradient.flatten() for gradient in bucket])
-        dist.all_reduce(joined)
-        parts = joined.div_(world_size()).split([gradient.numel() for gradient in bucket])
-        for gradient, part in zip(bucket, parts, strict=True):
-            gradient.copy_(part.view_as(gradient))
-
-
 def is_main() -> bool:
     """True in the one process that writes files and talks to the user."""
     return rank() == 0
@@ -164,5 +142,5 @@ def gather_names(names: list[str], device: torch.device) -> list[str]:
         return names
     content = "\0".join([*names, ""]).encode()
     rows = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0)
-    joined = gather_rows(rows.to(device, torch.uint8))
+    joined = gather(rows.to(device, torch.uint8))
     return bytes(joined.tolist()).decode().split("\0")[:-1]

@@ -17,8 +17,9 @@ from snpkit.errors import UserError
 from snpkit.evaluation.answering import commonest_by_type, evaluate_answering, evaluate_choices
 from snpkit.evaluation.retrieval import evaluate_retrieval
 from snpkit.language.significance import SignificanceTable
+from snpkit.model.base import SNPPreTrainedModel
 from snpkit.model.config import SNPConfig
-from snpkit.model.downstream import SNPDownstreamModel, from_pretraining
+from snpkit.model.downstream import from_pretraining
 from snpkit.training.randomness import seed_everything
 from snpkit.training.schema import Recipe
 from snpkit.training.setup import (
@@ -39,7 +40,7 @@ class TaskSetup:
     recipe: Recipe
     tokenizer: Any
     table: SignificanceTable | None
-    model: SNPDownstreamModel
+    model: SNPPreTrainedModel
     batches: TaskBatches
     held_out: VideoTextDataset | None
 

@@ -1,7 +1,7 @@
 """The training loop: one function, `pretrain`, and the few parts that it is made of.
 
     for step in range(start, total):
-        losses = forward and backward over `accumulation` batches
+        losses = forward and backward
         clip, AdamW at this step's learning rate, skipped by itself where a loss is not finite
         now and then: read the losses, evaluate, save
 
@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from snpkit.errors import UserError
-from snpkit.model.lengths import with_facts
-from snpkit.training import distributed, gradient_cache
-from snpkit.training.device import autocast_dtype, choose_device, prepare_cpu
+from snpkit.training import distributed
+from snpkit.training.device import autocast_dtype, choose_device, prepare_cpu, to_device
 from snpkit.training.history import History, flatten
 from snpkit.training.optimisation import (
     BufferGuard,
@@ -159,6 +158,7 @@ def new_run(
     """A run at step 0, with every generator seeded by the recipe."""
     dtype = autocast_dtype(recipe.optimisation.precision, device)
     model = model.to(device).train()
+    model.micro_batch = recipe.optimisation.micro_batch
     seed_everything(recipe.seed, distributed.rank())
     return Run(
         recipe=recipe,
@@ -211,21 +211,22 @@ def _train(run: Run, readout: Readout, files: RunFiles, evaluate: Evaluate | Non
 
 
 def train_step(run: Run, source: Iterator[tuple[Batch, list[str]]]) -> StepRecord:
-    """One optimiser step over `accumulation` batches, without reading anything from the device."""
+    """One optimiser step, without reading anything from the device."""
     recipe, optimizer, scaler = run.recipe.optimisation, run.optimizer, run.scaler
     rate = learning_rate(recipe, run.result.step, run.total)
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
     run.guard.remember()
-    if recipe.gradient_cache and recipe.accumulation > 1:
-        sums, bad, files = gradient_cache.accumulate(run, source)
-    else:
-        sums, bad, files = _accumulate(run, source)
+    batch, files = next(source)
+    with torch.autocast(run.device.type, run.dtype, enabled=run.dtype is not None):
+        output = run.parallel(to_device(batch, run.device))
+    scaler.scale(output.loss).backward()
     scaler.unscale_(optimizer)
     norm = clip_gradients(run.model, recipe.gradient_clip)
     # All processes skip or none: the averaged gradients, and so their norm, are the same in all.
-    bad_loss = distributed.any_process(torch.stack(bad).any().float()) > 0
+    own_bad = ~output.loss.detach().isfinite()
+    bad_loss = distributed.any_process(own_bad.float()) > 0
     bad_step = bad_loss | ~norm.isfinite()
     step_unless(optimizer, bad_step)
     run.guard.restore_if(bad_step)
@@ -233,43 +234,11 @@ def train_step(run: Run, source: Iterator[tuple[Batch, list[str]]]) -> StepRecor
     if scaler.is_enabled():
         # float16 gradients overflow now and then: the scaler answers by itself, it is no failure.
         bad_step = bad_loss
-    # If every loss was finite and the gradient was not, each of the batches is under suspicion.
-    bad = [flag | (bad_step & ~bad_loss) for flag in bad]
-    values = {**sums, "gradient_norm": norm}
-    return StepRecord(run.result.step + 1, values, bad_step, bad, files, rate)
-
-
-def _accumulate(
-    run: Run, source: Iterator[tuple[Batch, list[str]]]
-) -> tuple[dict[str, Tensor], list[Tensor], list[list[str]]]:
-    """Add up gradients; returns the mean losses, and each batch's bad flag and files."""
-    recipe = run.recipe.optimisation
-    sums: dict[str, Tensor] = {}
-    bad, files = [], []
-    for part in range(recipe.accumulation):
-        batch, names = next(source)
-        # What captions and labels there are is counted before the batch leaves main memory.
-        batch = with_facts(batch)
-        losses = _forward_backward(run, batch, last=part == recipe.accumulation - 1)
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0) + value / recipe.accumulation
-        bad.append(~losses["loss"].isfinite())
-        files.append(names)
-    return sums, bad, files
-
-
-def _forward_backward(run: Run, batch: Batch, *, last: bool) -> dict[str, Tensor]:
-    """Add a batch's gradients to the parameters'; returns its detached losses."""
-    batch = {name: value.to(run.device, non_blocking=True) for name, value in batch.items()}
-    # Gradients travel between processes once per step, with the last of the accumulated batches.
-    quiet = getattr(run.parallel, "no_sync", nullcontext)
-    with nullcontext() if last else quiet():
-        with torch.autocast(run.device.type, run.dtype, enabled=run.dtype is not None):
-            output = run.parallel(batch)
-        share = output.loss / run.recipe.optimisation.accumulation
-        run.scaler.scale(share).backward()
-    named = {f"losses/{name}": value.detach() for name, value in output.losses.items()}
-    return {"loss": output.loss.detach(), **named}
+    losses = {f"losses/{name}": value.detach() for name, value in output.losses.items()}
+    values = {"loss": output.loss.detach(), **losses, "gradient_norm": norm}
+    # If every loss was finite and the gradient was not, the batch is under suspicion as well.
+    suspect = own_bad | (bad_step & ~bad_loss)
+    return StepRecord(run.result.step + 1, values, bad_step, suspect, files, rate)
 
 
 def _evaluate(run: Run, readout: Readout, files: RunFiles, evaluate: Evaluate) -> int:
@@ -290,7 +259,7 @@ def _evaluate(run: Run, readout: Readout, files: RunFiles, evaluate: Evaluate) -
     result.last = {n: v for n, v in metrics.items() if math.isfinite(v)} | {"step": result.step}
     # A NaN compares as not better. The first process decides for all: saving waits for everybody.
     better = torch.tensor(metrics[monitor] > result.best.get(monitor, -math.inf))
-    if distributed.agreed(better):
+    if distributed.from_first_process(better):
         result.best = dict(result.last)
         files.save_best(run)
     return result.step

@@ -26,7 +26,7 @@ def total_steps(recipe: OptimisationRecipe, batches_per_epoch: int) -> int:
     if recipe.total_steps is not None:
         return recipe.total_steps
     assert recipe.epochs is not None  # the recipe checks that one of the two is set
-    return max(1, round(recipe.epochs * batches_per_epoch / recipe.accumulation))
+    return max(1, round(recipe.epochs * batches_per_epoch))
 
 
 def learning_rate(recipe: OptimisationRecipe, step: int, total: int) -> float:

@@ -93,11 +93,6 @@ class Measurement:
         return self.steps.full.batch < self.recipe.data.batch_size
 
     @property
-    def samples_per_step(self) -> int:
-        """Samples of an optimiser step: those of all its forward passes."""
-        return self.recipe.data.batch_size * self.recipe.optimisation.accumulation
-
-    @property
     def step_seconds(self) -> Spread:
         """Seconds of one of the recipe's steps."""
         return self.steps.seconds_at(self.recipe.data.batch_size, self.pairs)
@@ -105,7 +100,7 @@ class Measurement:
     @property
     def samples_per_second(self) -> float:
         """Samples trained on in a second, by the median step."""
-        return self.samples_per_step / self.step_seconds.median
+        return self.recipe.data.batch_size / self.step_seconds.median
 
     @property
     def cached_bytes(self) -> float | None:

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from snpkit.data.samples import VideoText
 from snpkit.language.tokenizer import encode_captions
-from snpkit.model.contrast import Pairs
-from snpkit.model.lengths import Lengths, make_chunks, with_facts
 from snpkit.model.pretraining import SNPForPreTraining
+from snpkit.model.slices import count_lengths, cut
 from snpkit.training.loop import Batch
 from snpkit.training.planning_model import Growth, computed_pairs
 
@@ -21,14 +20,14 @@ _PAIRS = (8, 32)  # few and many: the difference leaves out what does not grow
 _REPEATS = 3
 
 
-def usual_lengths(tokenizer: Any, rows: list[VideoText], batch: int, limit: int) -> Lengths:
+def usual_lengths(tokenizer: Any, rows: list[VideoText], batch: int, limit: int) -> list[int]:
     """Of a usual batch of so many captions: its longest one has as many tokens as the longest one
     has in every second batch, and the others are spread as captions are."""
     encoded = encode_captions(tokenizer, [row.caption for row in rows[:1000]], limit)
     lengths = encoded.attention_mask.sum(1).numpy()
     draws = np.random.default_rng(0).choice(lengths, (64, batch))
     usual = np.median(np.sort(draws, axis=1), axis=0).astype(int)  # shortest to longest
-    return Lengths(tuple(usual.tolist()))
+    return usual.tolist()
 
 
 def padded(batches: Iterator[tuple[Batch, list[str]]], tokens: int, pad: int) -> Iterator[Any]:
@@ -47,7 +46,7 @@ def measure_growth(
     model: SNPForPreTraining,
     small: Batch,
     large: Batch,
-    usual: Lengths,
+    usual: list[int],
     dtype: torch.dtype | None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Growth:
@@ -77,22 +76,22 @@ def measure_growth(
     return Growth(share * seconds, share * pair_bytes, max(0.0, rest / (sizes[1] - sizes[0])))
 
 
-def _narrower(model: SNPForPreTraining, measured: Batch, usual: Lengths) -> float:
+def _narrower(model: SNPForPreTraining, measured: Batch, usual: list[int]) -> float:
     """Tokens that a pair of a usual batch takes, of those that a measured pair took."""
-    lengths = with_facts(measured)["facts"].lengths
+    lengths = count_lengths(measured["attention_mask"])
     if lengths is None:  # not known: pairs are padded, as they would be in the usual batch
         return 1.0
     few, many = (_computed_tokens(model, lengths, count) for count in _PAIRS)
-    pairs = computed_pairs(model.config, len(usual.tokens))
+    pairs = computed_pairs(model.config, len(usual))
     return _computed_tokens(model, usual, pairs) / pairs * (_PAIRS[1] - _PAIRS[0]) / (many - few)
 
 
-def _computed_tokens(model: SNPForPreTraining, lengths: Lengths, pairs: int) -> int:
-    """Tokens of so many pairs, the captions in turn, with what padding their chunks have."""
-    rows = [row % len(lengths.tokens) for row in range(pairs)]
-    extra = model.config.clips + 1
-    chunks = make_chunks(lengths.of_rows(rows), model.device, model.config.hidden_size, extra)
-    return sum(len(chunk.rows) * (chunk.length + extra) for chunk in chunks)
+def _computed_tokens(model: SNPForPreTraining, lengths: list[int], pairs: int) -> int:
+    """Tokens of so many pairs, the captions in turn, with what padding their slices have."""
+    beside = model.config.clips + 1
+    rows = [lengths[row % len(lengths)] for row in range(pairs)]
+    slices = cut(rows, model.config.hidden_size, model.device, beside=beside)
+    return sum(len(one.rows) * (one.width + beside) for one in slices)
 
 
 def _pairs_alone(
@@ -101,12 +100,13 @@ def _pairs_alone(
     """The cross-modal pass of `count` pairs, from embeddings to scores."""
     texts, device = len(batch["input_ids"]), batch["input_ids"].device
     videos = torch.arange(count, device=device) % texts
-    pairs = Pairs(tuple(row % texts for row in range(count)), videos)
+    pairs = [row % texts for row in range(count)], videos
+    captions = batch["masked_input_ids"], batch["attention_mask"]
     shape = (texts, batch["pixel_values"].shape[1], model.config.hidden_size)
     clips = torch.zeros(shape, device=device)
 
     def scores() -> Tensor:
-        output = model.pair_pass(batch, model.network.embed_clips(clips), pairs)
+        output = model.network.cross_modal_pass(*captions, clips, pairs=pairs, pooled_only=True)
         return model.pair_score(output.pooled).sum()
 
     return scores

@@ -74,7 +74,7 @@ def _of_devices(found: "Measurement", fleet: "Fleet", room: float) -> list[Limit
     rows.append(Limit("samples of a device in a pass",
                       f"{share:,} take {say_bytes(held.activations)}",
                       f"{largest:,} samples", largest,
-                      "accumulation with gradient_cache"))
+                      "optimisation.micro_batch"))
     return rows
 
 

@@ -118,8 +118,6 @@ def _of_fleet(found: "Measurement", fleet: Fleet) -> list[str]:
 def _head(found: "Measurement") -> str:
     full, recipe = found.steps.full, found.recipe
     batch = f"{recipe.data.batch_size}"
-    if recipe.optimisation.accumulation > 1:
-        batch += f" x {recipe.optimisation.accumulation}"
     if found.scaled:
         batch += f" (measured with {full.batch})"
     rows = {

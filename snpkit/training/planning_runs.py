@@ -130,9 +130,8 @@ def extrapolate(found: "Measurement", pairs: int, fleet: Fleet | None = None) ->
     recipe, clips, fleet = found.recipe, found.clips, fleet or Fleet()
     check_pairs(recipe, pairs)
     fleet.check(recipe)
-    batches = pairs // recipe.data.batch_size
-    per_epoch = batches / recipe.optimisation.accumulation
-    steps = total_steps(recipe.optimisation, batches)
+    per_epoch = pairs // recipe.data.batch_size
+    steps = total_steps(recipe.optimisation, per_epoch)
     step, files = fleet.step_seconds(found), pairs * clips.clips_per_pair
     return Plan(
         pairs=pairs,

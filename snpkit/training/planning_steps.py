@@ -18,7 +18,6 @@ from snpkit.data.samples import Manifest
 from snpkit.errors import UserError
 from snpkit.files import read_json, write_json
 from snpkit.language.significance import SignificanceTable
-from snpkit.model.lengths import with_facts
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.batches import PreTrainingBatches
 from snpkit.training.device import (
@@ -27,6 +26,7 @@ from snpkit.training.device import (
     choose_device,
     keep_products,
     prepare_cpu,
+    to_device,
 )
 from snpkit.training.loop import Batch, Run, new_run, train_step
 from snpkit.training.planning_data import measured_dataset, measured_tokenizer
@@ -73,7 +73,7 @@ class Trial:
         self.config.vocab_size = vocabulary
         rows, data = self.dataset.manifest.rows, self.recipe.data
         self.usual = usual_lengths(self.tokenizer, rows, data.batch_size, data.max_tokens)
-        self.tokens = max(self.usual.tokens)
+        self.tokens = max(self.usual)
         if self.device.type == "cpu":
             precision = autocast_dtype(self.recipe.optimisation.precision, self.device)
             keep_products(precision or torch.float32)
@@ -115,8 +115,7 @@ class Trial:
         small, large = (next(self.source(size))[0] for size in (max(2, batch // 2), batch))
         if batch == _PROBE:
             large = next(self.source(2 * _PROBE))[0]
-        both = map(with_facts, (small, large))
-        moved = [{n: v.to(self.device) for n, v in each.items()} for each in both]
+        moved = [to_device(batch, self.device) for batch in (small, large)]
         return measure_growth(self.run.model, *moved, self.usual, self.run.dtype, self.clock)
 
     def take(self, batch: int, steps: int, warm_up: int) -> Timing:
@@ -140,7 +139,7 @@ class Trial:
             pairs=computed_pairs(self.config, batch),
             seconds=tuple(seconds[warm_up:]),
             optimiser=sum(optimiser[warm_up:]) / kept,
-            waiting=sum(waits[-kept * self.recipe.optimisation.accumulation :]) / kept,
+            waiting=sum(waits[-kept:]) / kept,
             peak=peak_memory(self.device),
         )
 

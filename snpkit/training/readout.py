@@ -23,10 +23,10 @@ class StepRecord:
     """What one step leaves behind; every tensor is a scalar on the device.
 
     Attributes:
-        values: "loss", "gradient_norm" and "losses/NAME", means over the accumulated batches.
+        values: "loss", "gradient_norm" and "losses/NAME".
         skipped: true where all processes skipped the step for a loss or gradient not finite.
-        bad: for each accumulated batch, true where it is to blame.
-        files: for each accumulated batch, the names of its files.
+        bad: true where this process's batch may be to blame.
+        files: the names of its files.
         learning_rate: of this step.
         seconds: since the run began.
     """
@@ -34,8 +34,8 @@ class StepRecord:
     step: int
     values: dict[str, Tensor]
     skipped: Tensor
-    bad: list[Tensor]
-    files: list[list[str]]
+    bad: Tensor
+    files: list[str]
     learning_rate: float
     seconds: float = 0.0
 
@@ -77,7 +77,7 @@ class Readout:
         records, self.pending = self.pending, []
         if not records:
             return
-        tensors = [t for r in records for t in (*r.values.values(), r.skipped, *r.bad)]
+        tensors = [t for r in records for t in (*r.values.values(), r.skipped, r.bad)]
         numbers = iter(torch.stack([t.float() for t in tensors]).tolist())  # the one transfer
         lines = [self._line(record, numbers) for record in records]
         # Of the whole process: the last line of each group shows whether a long run grows.
@@ -92,8 +92,7 @@ class Readout:
 
     def _line(self, record: StepRecord, numbers: Any) -> dict[str, Any]:
         values = {name: _finite(next(numbers)) for name in record.values}
-        skipped = next(numbers) > 0
-        bad = [next(numbers) > 0 for _ in record.bad]
+        skipped, bad = next(numbers) > 0, next(numbers) > 0
         line: dict[str, Any] = {
             "step": record.step,
             "loss": values.pop("loss"),
@@ -103,8 +102,7 @@ class Readout:
             "seconds": round(record.seconds, 3),
         }
         if skipped:
-            own = [f for is_bad, files in zip(bad, record.files, strict=True) if is_bad
-                   for f in files]
+            own = record.files if bad else []
             files = distributed.gather_names(own, record.skipped.device)
             self.result.skipped += 1
             self.result.suspects += [f for f in files if f not in self.result.suspects]

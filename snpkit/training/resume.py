@@ -83,7 +83,7 @@ class RunFiles:
 
     def save_last(self, run: "Run") -> None:
         """Save the run at a step boundary; every process calls this, the main one writes."""
-        states = distributed.gather_rows(random_state()[None].to(run.device))  # [processes, bytes]
+        states = distributed.gather(random_state()[None].to(run.device))  # [processes, bytes]
         if distributed.is_main():
             tensors = optimizer_tensors(run.model, run.optimizer) | {"random_states": states}
             self._save(self.last, run, tensors)

@@ -38,7 +38,7 @@ class DataRecipe:
     size: int = 64  # pixels; frames are size x size
     fit: Literal["crop", "long"] = "crop"  # centre square; or long side = size, rest padded
     min_scale: float = 1.0  # "long", in training: the long side is min_scale x size .. size
-    batch_size: int = 64  # samples of one forward pass over ALL processes (256 = 8 GPUs x 32)
+    batch_size: int = 64  # samples of one step over ALL processes (256 = 8 GPUs x 32)
     group: int = 1  # captions side by side in a batch that share their two commonest words
     max_tokens: int = 30  # caption length with [CLS] and [SEP]
     tokenizer: str = "own"  # "own" trains a small WordPiece; else a directory or a hub id
@@ -78,8 +78,9 @@ class OptimisationRecipe:
     milestones: tuple[float, ...] = ()  # "step": in the unit of the length (steps or epochs)
     gamma: float = 0.1  # "step": factor at every milestone
     gradient_clip: float = 5.0  # of the global norm
-    accumulation: int = 1  # forward passes per step
-    gradient_cache: bool = False  # compare all of a step's samples, not each pass's on their own
+    # Samples of each process whose activations are kept at a time: less memory, a third more time,
+    # the same losses and gradients. None = keep all.
+    micro_batch: int | None = None
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     time_limit: float | None = None  # seconds of one run; the schedule keeps its own horizon
     nonfinite_limit: int = 20  # stop after so many skipped steps with a NaN or infinite loss
@@ -91,8 +92,10 @@ class OptimisationRecipe:
         _require(self.learning_rate > 0 and self.weight_decay >= 0 and self.gradient_clip > 0,
                  "optimisation.learning_rate and gradient_clip must be positive, weight_decay >= 0")
         _require(all(0 <= beta < 1 for beta in self.betas), "optimisation.betas must lie in [0, 1)")
-        _require(self.warmup_steps >= 0 and self.accumulation > 0 and self.nonfinite_limit >= 0,
-                 "optimisation.warmup_steps and nonfinite_limit must be >= 0, accumulation >= 1")
+        _require(self.warmup_steps >= 0 and self.nonfinite_limit >= 0,
+                 "optimisation.warmup_steps and nonfinite_limit must be >= 0")
+        _require(self.micro_batch is None or self.micro_batch > 0,
+                 "optimisation.micro_batch must be 1 or more")
         _require(self.time_limit is None or self.time_limit > 0,
                  "optimisation.time_limit must be a positive number of seconds")
         _require(list(self.milestones) == sorted(self.milestones),
@@ -171,10 +174,16 @@ class Recipe:
         _require(re.fullmatch(r"\w[\w .+-]{,99}", self.name) is not None,
                  "name must be of letters, digits, spaces and _ . + -, at most 100 of them, and "
                  "begin with a letter or digit")
-        compares = self.task.name in ("pretraining", "retrieval")
-        _require(compares or not self.optimisation.gradient_cache,
-                 "optimisation.gradient_cache is for the matching losses of pre-training and "
-                 f'retrieval; the task "{self.task.name}" has none, switch it off')
+
+
+# Fields of earlier versions: the value that still means what happens without them.
+_FORMER = {"optimisation.accumulation": 1, "optimisation.gradient_cache": False}
+
+
+def _refuse_former(name: str) -> None:
+    _require(name not in _FORMER, f"{name} is no field any more: write the samples of the whole "
+             "step into data.batch_size, and into optimisation.micro_batch how many of them are "
+             "to be held in memory at a time; all of them are then compared with each other")
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -215,6 +224,7 @@ def override(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     """
     values = recipe_to_dict(recipe)
     for name, value in changes.items():
+        _refuse_former(name)
         *path, last = name.split(".")
         section = values
         for part in path:
@@ -244,10 +254,12 @@ def _build(kind: type[Section], values: Any, where: str) -> Section:
     """Build the dataclass `kind` from a dict; `where` is its dotted name for messages."""
     _require(isinstance(values, dict), f"{where or 'the file'} must be an object with named fields")
     hints = get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
-    for name in unknown[:1]:
-        shown = reprlib.repr(f"{where}.{name}" if where else name)
-        raise UserError(f"Recipe: {shown} is no field.")
+    for name in sorted(set(values) - set(hints)):
+        full = f"{where}.{name}" if where else name
+        if full in _FORMER and values[name] == _FORMER[full]:
+            continue
+        _refuse_former(full)
+        raise UserError(f"Recipe: {reprlib.repr(full)} is no field.")
     built = {}
     for item in fields(kind):  # type: ignore[arg-type]
         name = f"{where}.{item.name}" if where else item.name

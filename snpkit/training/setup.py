@@ -20,7 +20,7 @@ from snpkit.errors import UserError
 from snpkit.evaluation.retrieval import evaluate_retrieval
 from snpkit.language.significance import SignificanceTable
 from snpkit.language.tokenizer import load_tokenizer, train_tokenizer
-from snpkit.model.config import SNPConfig
+from snpkit.model.config import FORMER_NAMES, SNPConfig
 from snpkit.model.pretrained_text import config_from_bert, load_text_weights
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.batches import PreTrainingBatches
@@ -143,7 +143,8 @@ def make_config(recipe: Recipe, tokenizer: Any, text: str | None = None) -> SNPC
         "image_fit": recipe.data.fit,
     }
     # transformers takes any keyword and stores it: a mistyped field would be silently without use.
-    known = inspect.signature(SNPConfig).parameters.keys() | {"attn_implementation"}
+    known = inspect.signature(SNPConfig).parameters.keys()
+    known = known | FORMER_NAMES | {"attn_implementation"}
     for name in recipe.model:
         if name not in known - {"kwargs"}:
             close = difflib.get_close_matches(name, known, n=1)

@@ -14,6 +14,7 @@ from snpkit.data.task_rows import answer_of, check_rows, encode_options, label_o
 from snpkit.language.significance import SignificanceTable
 from snpkit.language.tokenizer import encode_captions
 from snpkit.model.downstream import NO_LABEL
+from snpkit.model.slices import count_lengths
 from snpkit.training.batches import ShuffledSamples
 from snpkit.training.schema import Recipe
 
@@ -65,7 +66,8 @@ class TaskBatches(ShuffledSamples):
         if self._about:
             rows, batch["video_index"] = self._questions(rows)
         captions = encode_captions(self.tokenizer, [row.caption for row in rows], longest)
-        batch |= {"input_ids": captions.input_ids, "attention_mask": captions.attention_mask}
+        ids, mask = captions.input_ids, captions.attention_mask
+        batch |= {"input_ids": ids, "attention_mask": mask, "lengths": count_lengths(mask)}
         if self.task == "qa":
             known = [self.labels.get(answer_of(row), NO_LABEL) for row in rows]
             batch["labels"] = torch.tensor(known)

@@ -97,7 +97,7 @@ def test_the_answer_head_may_read_the_clips_besides_the_pooled_vector(pretrained
     assert torch.allclose(model(batch).logits, model.answer_head(read), atol=1e-5)
     # A layer that hears nothing of the video does not keep the gradient from it.
     tokens = clips.detach().requires_grad_()
-    model.network.cross_modal_pass = lambda *_: joint
+    model.network.cross_modal_pass = lambda *_, **__: joint
     model.answer_logits(batch["input_ids"], batch["attention_mask"], tokens)[:, 0].sum().backward()
     assert tokens.grad.abs().sum() > 0
     del model.network.cross_modal_pass

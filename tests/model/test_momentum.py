@@ -43,7 +43,7 @@ def moco_pair(config: SNPConfig) -> tuple[SNPForPreTraining, dict[str, Tensor], 
     ],
 )
 def test_training_steps_with_queues_and_momentum(changes) -> None:
-    config = small_config(level1="moco", **({"moco_momentum": 0.7} | changes))
+    config = small_config(negative_source="moco", **({"moco_momentum": 0.7} | changes))
     model, leaves, moco = moco_pair(config)
     ours = torch.optim.SGD(model.parameters(), lr=0.05)
     theirs = torch.optim.SGD(leaves.values(), lr=0.05)
@@ -85,7 +85,7 @@ def compare_state(model: SNPForPreTraining, moco: plain.Moco) -> None:
 
 
 def test_keys_get_no_gradient_and_are_no_parameters_to_train() -> None:
-    config = small_config(level1="moco")
+    config = small_config(negative_source="moco")
     model = build(config, random_weights(config)).train()
     model(random_batch(config)).loss.backward()
     for name, parameter in model.named_parameters():
@@ -94,7 +94,7 @@ def test_keys_get_no_gradient_and_are_no_parameters_to_train() -> None:
 
 
 def test_queue_starts_with_random_unit_vectors() -> None:
-    moco = SNPForPreTraining(small_config(level1="moco", moco_queue=50)).moco
+    moco = SNPForPreTraining(small_config(negative_source="moco", moco_queue=50)).moco
     for queue in (moco.text_queue, moco.video_queue):
         assert queue.shape == (50, 24)
         torch.testing.assert_close(queue.norm(dim=1), torch.ones(50))
@@ -102,7 +102,7 @@ def test_queue_starts_with_random_unit_vectors() -> None:
 
 
 def test_keys_start_as_copies_of_their_own_and_follow_by_one_minus_the_momentum() -> None:
-    config = small_config(level1="moco", moco_momentum=0.9)
+    config = small_config(negative_source="moco", moco_momentum=0.9)
     model = build(config, random_weights(config)).train()
     key, query = model.moco.bert.pooler.dense.weight, model.network.bert.pooler.dense.weight
     assert torch.equal(key, query) and key is not query
@@ -117,7 +117,7 @@ def test_keys_start_as_copies_of_their_own_and_follow_by_one_minus_the_momentum(
 
 
 def test_batch_statistics_of_the_key_encoder_follow_the_trained_one() -> None:
-    config = small_config(level1="moco", vision="patch", vision_width=24, image_size=16)
+    config = small_config(negative_source="moco", vision="patch", vision_width=24, image_size=16)
     model = SNPForPreTraining(config).train()
     statistics = {n: b for n, b in model.video.named_buffers() if "running" in n}
     assert statistics
@@ -129,7 +129,7 @@ def test_batch_statistics_of_the_key_encoder_follow_the_trained_one() -> None:
 
 
 def test_queues_hold_unit_vectors_after_training() -> None:
-    config = small_config(level1="moco", moco_queue=9)
+    config = small_config(negative_source="moco", moco_queue=9)
     model = build(config, random_weights(config)).train()
     for seed in range(4):
         model(random_batch(config, seed=seed))

@@ -184,7 +184,7 @@ def test_fewer_negatives_leave_the_others_out(monkeypatch) -> None:
     batch, weights = random_batch(config, LENGTHS), random_weights(config)
     drawn = torch.tensor([[1, 3], [0, 2], [3, 1], [0, 1]])
     given: list[Tensor] = []
-    monkeypatch.setattr(objectives, "draw_negatives", lambda s, n: given.append(s) or drawn)
+    monkeypatch.setattr(objectives, "draw_negatives", lambda s, *_: given.append(s) or drawn)
     output = build(config, weights).eval()(batch)
     computed = torch.eye(4, dtype=torch.bool).scatter(1, drawn, True)
     expected = plain.pretraining(weights, batch, choices(config), computed=computed)
@@ -239,9 +239,7 @@ def test_twin_tower_matches_like_snp_and_refuses_cross_modal_tasks() -> None:
         model.cross_match(batch["input_ids"], batch["attention_mask"], video.clip_tokens)
     with pytest.raises(UserError, match="A twin tower has no cross-modal pass"):
         scores = torch.zeros(len(LENGTHS), len(LENGTHS), video.clip_tokens.shape[1])
-        model.pair_scores(
-            batch["input_ids"], batch["attention_mask"], video.clip_tokens, scores
-        )
+        model.match_pairs(batch, video.clip_tokens, scores)
 
 
 def test_autocast_keeps_matching_scores_in_float32_and_losses_close() -> None:

@@ -47,7 +47,7 @@ def run_task(rank, task, *arguments):
 
 def contrastive_loss(text, video):
     """InfoNCE over all rows, plus a mean over a number of tokens that differs between rows."""
-    text, video = (distributed.gather_with_gradient(rows) for rows in (text, video))
+    text, video = (distributed.gather(rows) for rows in (text, video))
     scores = text @ video.T
     return nn.functional.cross_entropy(scores, torch.arange(len(scores)))
 
@@ -66,8 +66,9 @@ def loss_of(model, x, y, labelled):
     loss = contrastive_loss(model(x), model(y))
     # Labels are spread unevenly: the mean must weigh each label alike, wherever it lies.
     token_loss = model(x).square().sum(1)
-    total = distributed.sum_with_gradient((token_loss * labelled).sum())
-    return loss + total / distributed.sum_with_gradient(labelled.sum().float())
+    count = labelled.sum()
+    mean = (token_loss * labelled).sum() / count.clamp(min=1)
+    return loss + distributed.mean_over_processes(mean, count)
 
 
 def exact_task(rank, world, port, sizes, file):
@@ -97,7 +98,7 @@ def helpers_task(rank, world, port, file):
     own = torch.full((rank, 2), float(rank))  # the first process has no row at all
     names = [[], ["zwei", "ä.mp4"]][rank]
     found = {
-        "rows": distributed.gather_rows(own),
+        "rows": distributed.gather(own),
         "any": distributed.any_process(torch.tensor([rank == 1, False]).float()),
     }
     assert distributed.gather_names(names, torch.device("cpu")) == ["zwei", "ä.mp4"]
@@ -153,9 +154,8 @@ def test_alone_nothing_happens(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert not distributed.init_if_needed(torch.device("cpu"))
     rows, model = torch.randn(3, 2, requires_grad=True), toy_model()
-    assert distributed.gather_with_gradient(rows) is rows
-    assert distributed.sum_with_gradient(rows) is rows
-    assert distributed.gather_rows(rows) is rows
+    assert distributed.gather(rows) is rows
+    assert distributed.mean_over_processes(rows, 3) is rows
     assert distributed.parallelise(model, torch.device("cpu")) is model
     assert (distributed.rank(), distributed.world_size(), distributed.is_main()) == (0, 1, True)
     assert same_weights(model, toy_model())

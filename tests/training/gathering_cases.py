@@ -11,7 +11,6 @@ from distributed_cases import join, launch
 from joined_batches import (
     CASES,
     alone,
-    cached_run,
     cut,
     largest_deviation,
     make_batch,
@@ -28,7 +27,7 @@ from snpkit.language.significance import SignificanceTable
 from snpkit.language.tokenizer import train_tokenizer
 from snpkit.model.config import SNPConfig
 from snpkit.model.pretraining import SNPForPreTraining
-from snpkit.training import distributed, gradient_cache
+from snpkit.training import distributed
 from snpkit.training.batches import PreTrainingBatches
 from snpkit.training.history import read_history
 from snpkit.training.loop import pretrain
@@ -70,28 +69,58 @@ def test_losses_and_gradients_of_every_task_equal_one_process(tmp_path, world):
     print(f"\n{world} processes, largest deviation: {worst}")
 
 
-def cached_task(rank, world, port, folder):
+def micro_task(rank, world, port, folder):
     join(rank, world, port)
-    for name in ("pretraining", "everything", "moco", "no pairs", "retrieval"):
+    for name in CASES:
         model = make_model(name)
-        mine = cut(make_batch(name), (5, 3))[rank]
-        sizes = (2, 3) if rank == 0 else (2, 1)
-        run, source = cached_run(model, cut(mine, sizes), folder)
-        run.parallel = distributed.parallelise(model, torch.device("cpu"))
+        model.micro_batch = 2
+        parallel = distributed.parallelise(model, torch.device("cpu"))
         seed(rank)
-        losses, bad, _ = gradient_cache.accumulate(run, source)
-        assert not torch.stack(bad).any()
-        named = {n.removeprefix("losses/"): v for n, v in losses.items() if n != "loss"}
-        torch.save(results(model, named), f"{folder}/{name}-{rank}")
+        output = parallel(cut(make_batch(name), (5, 3))[rank])
+        output.loss.backward()
+        torch.save(results(model, output.losses), f"{folder}/{name}-{rank}")
 
 
 @pytest.mark.timeout(240)
-def test_gradient_caches_of_two_processes_equal_one_batch(tmp_path):
-    launch(cached_task, 2, str(tmp_path))
-    for name in ("pretraining", "everything", "moco", "no pairs", "retrieval"):
+def test_micro_batches_of_two_processes_equal_one_batch(tmp_path):
+    launch(micro_task, 2, str(tmp_path))
+    for name in CASES:
         for rank in range(2):
             found = torch.load(tmp_path / f"{name}-{rank}", weights_only=True)
             assert largest_deviation(found, alone(name)) < 1e-7, (name, rank)
+
+
+VIDEOS = torch.tensor([5, 2**40, 5, 7, -3, 2**40, 5, -9])  # 5 in both shares, 2**40 as well
+
+
+def same_video_task(rank, world, port, folder):
+    join(rank, world, port)
+    for name in ("everything", "moco", "retrieval"):
+        model = make_model(name)
+        parallel = distributed.parallelise(model, torch.device("cpu"))
+        seed(rank)
+        batch = make_batch(name) | {"video_ids": VIDEOS}
+        for _ in range(2):  # MoCo's queue then holds keys of the same videos
+            model.zero_grad()
+            output = parallel(cut(batch, (5, 3))[rank])
+            output.loss.backward()
+        torch.save(results(model, output.losses), f"{folder}/{name}-{rank}")
+
+
+@pytest.mark.timeout(240)
+def test_a_video_in_two_processes_is_its_own_negative_in_none(tmp_path):
+    launch(same_video_task, 2, str(tmp_path))
+    for name in ("everything", "moco", "retrieval"):
+        model = make_model(name)
+        torch.manual_seed(0)
+        for _ in range(2):
+            model.zero_grad()
+            output = model(make_batch(name) | {"video_ids": VIDEOS})
+            output.loss.backward()
+        expected = results(model, output.losses)
+        for rank in range(2):
+            found = torch.load(tmp_path / f"{name}-{rank}", weights_only=True)
+            assert largest_deviation(found, expected) < 1e-9, (name, rank)
 
 
 def draws_task(rank, world, port, file):

@@ -1,11 +1,9 @@
-"""Small models and a batch cut into parts: what several processes or a gradient cache share."""
+"""Small models and a batch cut into parts: what several processes or micro-batches share."""
 
 import torch
-from training_toys import toy_recipe
 
 from snpkit.model.downstream import SNPForQuestionAnswering, SNPForRetrieval
 from snpkit.model.pretraining import SNPForPreTraining
-from snpkit.training import loop
 from tests.model.cases import random_batch, small_config
 
 LENGTHS = (6, 11, 4, 5, 9, 7, 12, 8)
@@ -13,7 +11,8 @@ CASES = {
     "pretraining": {},
     "everything": {"itm": True, "logit_scale": 4.0, "lvwm_stage": "both", "negatives": 2,
                    "architecture": "three_fusion"},
-    "moco": {"level1": "moco", "moco_momentum": 0.7, "text_mlm": "unmasked", "moco_queue": 40},
+    "moco": {"negative_source": "moco", "moco_momentum": 0.7, "text_mlm": "unmasked",
+             "moco_queue": 40},
     "no pairs": {"tasks": ["text_mlm", "cross_mlm", "lvwm"], "itm": True},
     "twin tower": {"architecture": "twin_tower", "tasks": ["text_mlm", "gvtm_text_video"]},
     "retrieval": {"logit_scale": True, "negatives": 3},
@@ -79,14 +78,6 @@ def alone(name, dtype=torch.float64, **changes):
     output = model(make_batch(name, dtype))
     output.loss.backward()
     return results(model, output.losses)
-
-
-def cached_run(model, batches, tmp_path):
-    """A run at step 0 that takes these batches in one step, with the gradient cache."""
-    recipe = toy_recipe(optimisation__accumulation=len(batches), optimisation__gradient_cache=True,
-                        optimisation__precision="fp32")
-    run = loop.new_run(model, [batches], recipe, tmp_path, torch.device("cpu"))
-    return run, iter([(batch, [f"clip{n}.mp4"]) for n, batch in enumerate(batches)])
 
 
 def largest_deviation(found, expected):

@@ -40,7 +40,11 @@ def same(one, other):
     return all(
         files == other_files
         and batch.keys() == other_batch.keys()
-        and all(torch.equal(batch[name], other_batch[name]) for name in batch)
+        and all(
+            torch.equal(value, other_batch[name]) if isinstance(value, torch.Tensor)
+            else value == other_batch[name]  # what was counted: lengths, labels
+            for name, value in batch.items()
+        )
         for (batch, files), (other_batch, other_files) in zip(one, other, strict=True)
     )
 

@@ -95,13 +95,6 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_named(tmp_path, value)
     assert line["skipped"] and line["files"] == ["clip5.mp4"] and line["loss"] is None
 
 
-def test_only_the_bad_batch_of_an_accumulated_step_is_named(tmp_path):
-    recipe = toy_recipe(optimisation__accumulation=2)
-    _, result = train(tmp_path, batches=ToyBatches(poison=[4]), recipe=recipe)
-    # Its gradient spoils the whole step, but the loss of its neighbour, clip3, was fine.
-    assert (result.skipped, result.step, result.suspects) == (1, 12, ["clip4.mp4"])
-
-
 def test_too_many_such_steps_stop_the_run_with_the_files(tmp_path):
     recipe = toy_recipe(optimisation__nonfinite_limit=2)
     with pytest.raises(UserError, match=r"3 steps had a loss.*clip2\.mp4, clip3\.mp4, clip5\.mp4"):

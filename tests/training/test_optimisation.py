@@ -53,7 +53,7 @@ def test_a_rate_is_never_negative_nor_above_the_full_one(total, warmup, step, sc
 def test_epochs_become_steps():
     assert total_steps(OptimisationRecipe(total_steps=7), 1000) == 7
     assert total_steps(OptimisationRecipe(epochs=2.5), 100) == 250
-    assert total_steps(OptimisationRecipe(epochs=3, accumulation=4), 100) == 75
+    assert total_steps(OptimisationRecipe(epochs=0.75), 100) == 75
     assert total_steps(OptimisationRecipe(epochs=0.001), 10) == 1
 
 

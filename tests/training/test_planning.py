@@ -33,15 +33,14 @@ def test_a_pass_over_more_pairs_takes_longer_in_proportion(batches, times):
     assert one.epochs * one.steps_per_epoch == pytest.approx(one.steps) == 1000
 
 
-@given(st.integers(1, 10**5), st.integers(1, 30), st.integers(1, 4))
-def test_a_recipe_of_epochs(batches, epochs, accumulation):
-    changes = {"optimisation.epochs": epochs, "optimisation.accumulation": accumulation}
-    plan = extrapolate(measurement(changes=changes), 64 * batches)
-    assert plan.steps == max(1, round(epochs * batches / accumulation))
+@given(st.integers(1, 10**5), st.integers(1, 30))
+def test_a_recipe_of_epochs(batches, epochs):
+    plan = extrapolate(measurement(changes={"optimisation.epochs": epochs}), 64 * batches)
+    assert plan.steps == epochs * batches
     assert plan.seconds.median == pytest.approx(0.5 * plan.steps)
     assert plan.seconds.low == pytest.approx(0.4 * plan.steps)
     assert plan.seconds.high == pytest.approx(0.6 * plan.steps)
-    assert plan.epoch_seconds.median == pytest.approx(0.5 * batches / accumulation)
+    assert plan.epoch_seconds.median == pytest.approx(0.5 * batches)
 
 
 def test_storage_counts_a_clip_once_and_its_frames_at_training_size():
@@ -58,9 +57,8 @@ def test_less_than_a_batch_is_a_mistake():
         extrapolate(measurement(), 63)
 
 
-def test_samples_a_second_count_every_forward_pass_of_a_step():
+def test_samples_a_second_are_those_of_the_batch():
     assert measurement().samples_per_second == 64 / 0.5
-    assert measurement(changes={"optimisation.accumulation": 4}).samples_per_second == 256 / 0.5
 
 
 def test_scaling_is_said():

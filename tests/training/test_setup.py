@@ -24,7 +24,7 @@ SMALL = {
 # What draws random numbers inside the model, keeps queues, or reads a false caption.
 RESTLESS = {
     "model.hidden_dropout_prob": 0.1, "model.itm": True, "model.level1": "moco",
-    "model.moco_queue": 32, "model.attentive_masking": 0.5, "optimisation.accumulation": 2,
+    "model.moco_queue": 32, "model.attentive_masking": 0.5, "optimisation.micro_batch": 3,
 }
 
 

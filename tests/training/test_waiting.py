@@ -15,8 +15,8 @@ from training_toys import ToyBatches, toy_recipe
 
 from snpkit.data.samples import samples_folder
 from snpkit.model.downstream import SNPForRetrieval
-from snpkit.model.lengths import with_facts
 from snpkit.model.pretraining import SNPForPreTraining
+from snpkit.model.slices import count_lengths
 from snpkit.training import loop
 from snpkit.training.planning_steps import Trial
 from snpkit.training.recipes import get_recipe
@@ -70,9 +70,10 @@ CONFIGS = {
     "everything": {"itm": True, "lvwm_stage": "both", "logit_scale": True, "negatives": 2,
                    "architecture": "three_fusion"},
     "copying": {"text_mlm": "unmasked", "pooling": "mean_max"},
-    "moco": {"level1": "moco"},
+    "moco": {"negative_source": "moco"},
     "drawn words": {},
     "recomputed pairs": {"gradient_checkpointing_pairs": True},
+    "same videos": {"negatives": 2, "negative_sampling": "nearest"},
 }  # fmt: skip
 
 
@@ -80,7 +81,10 @@ def prepared_run(model, batch, tmp_path, **changes):
     recipe = override(toy_recipe(), {f"optimisation.{n}": v for n, v in changes.items()})
     run = loop.new_run(model, ToyBatches(), recipe, tmp_path, torch.device("cpu"))
     # As it lies on the device: what must be known beforehand was counted.
-    known = with_facts(batch)
+    known = batch | {"lengths": count_lengths(batch["attention_mask"])}
+    if "labels" in batch:
+        known["label_count"] = int((batch["labels"] != -100).sum())
+        known["mismatched_lengths"] = count_lengths(batch["mismatched_attention_mask"])
     return run, iter([(known, ["clip.mp4"])] * 9)
 
 
@@ -92,6 +96,8 @@ def test_a_step_of_pretraining_asks_nothing(name, precision, tmp_path, monkeypat
     batch["pixel_values"] = batch["pixel_values"].float()
     if name == "drawn words":
         del batch["significant_positions"]
+    if name == "same videos":
+        batch["video_ids"] = torch.tensor([1, 2, 1, 3])
     run, source = prepared_run(SNPForPreTraining(config), batch, tmp_path, precision=precision)
     loop.train_step(run, source)
     with questions(monkeypatch) as asked:
@@ -100,14 +106,12 @@ def test_a_step_of_pretraining_asks_nothing(name, precision, tmp_path, monkeypat
     assert torch.isfinite(record.values["loss"])
 
 
-@pytest.mark.parametrize("cached", [False, True])
-def test_neither_do_retrieval_and_accumulation(cached, tmp_path, monkeypatch):
+@pytest.mark.parametrize("size", [None, 2])
+def test_neither_do_retrieval_and_micro_batches(size, tmp_path, monkeypatch):
     batch = random_batch(small_config(), (6, 11, 4, 5))
     batch["pixel_values"] = batch["pixel_values"].float()
     del batch["labels"]
-    run, source = prepared_run(
-        SNPForRetrieval(small_config()), batch, tmp_path, accumulation=2, gradient_cache=cached
-    )
+    run, source = prepared_run(SNPForRetrieval(small_config()), batch, tmp_path, micro_batch=size)
     loop.train_step(run, source)
     with questions(monkeypatch) as asked:
         loop.train_step(run, source)
