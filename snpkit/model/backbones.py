@@ -4,26 +4,21 @@ import json
 import re
 from collections.abc import Sequence
 from copy import deepcopy
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from torch import nn
-from transformers import (
-    CONFIG_MAPPING,
-    PretrainedConfig,
-    PreTrainedModel,
-    PvtV2Config,
-    ResNetConfig,
-)
+from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING_NAMES
 
 from snpkit.errors import CheckpointError, UserError
 from snpkit.model.faults import listed
 from snpkit.model.weights import bounded, find_file, pretrained, read_object
 
-PRESETS = ("resnet50", "pvt_v2_b2")
+PRESETS = ("resnet50", "pvt_v2_b2", "video_swin_s", "video_swin_b")  # no directory or hub id
 # timm's models come from elsewhere on the network, by names in their configuration.
 KINDS = set(MODEL_FOR_BACKBONE_MAPPING_NAMES) - {"timm_backbone"}
 _WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*")
@@ -41,21 +36,38 @@ def build_backbone(config: PretrainedConfig) -> PreTrainedModel:
     """
     backbone_config = _backbone_config(config)
     name = MODEL_FOR_BACKBONE_MAPPING_NAMES[backbone_config.model_type]
-    source = config.vision_pretrained or _weights_in(config.vision)
+    source = weights_source(config)
     try:
         kind = getattr(transformers, name)
         with bounded(), torch.device("meta"):  # before anything is allocated
-            skeleton = kind(deepcopy(backbone_config))
-        if is_skeleton():
-            return skeleton
-        if source is None:
-            return kind(backbone_config)
-        return _load(kind, source, backbone_config)
+            backbone = kind(deepcopy(backbone_config))
+        if not is_skeleton():
+            new = source is None
+            backbone = kind(backbone_config) if new else _load(kind, source, backbone_config)
     except UserError:
         raise
     except Exception as error:  # a library is missing, or sizes that do not go together
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"The visual encoder {config.vision!r} cannot run: {reason}") from error
+    if backbone_config.model_type == "pvt_v2":
+        set_pvt_epsilons(backbone)
+    return backbone
+
+
+def weights_source(config: PretrainedConfig) -> str | None:
+    """Where the encoder's first weights come from, a directory, file or hub id; None = random."""
+    return config.vision_pretrained or _weights_in(config.vision)
+
+
+def set_pvt_epsilons(backbone: nn.Module) -> None:
+    """Give a PVTv2 the epsilons of its authors, with which all public weights were trained.
+
+    The norms behind patch embeddings and behind the spatial reduction of keys and values have 1e-5.
+    transformers gives them `layer_norm_eps` of its config, 1e-6, which is that of the other norms.
+    """
+    for name, norm in backbone.named_modules():
+        if name.endswith(("patch_embedding.layer_norm", "attention.layer_norm")):
+            norm.eps = 1e-5
 
 
 def find_stages(backbone: PreTrainedModel) -> tuple[list[nn.Module], Sequence[nn.Module]]:
@@ -65,22 +77,13 @@ def find_stages(backbone: PreTrainedModel) -> tuple[list[nn.Module], Sequence[nn
     transformer's are its layers); the stem is what comes before it. PVTv2 has no stem: each of its
     stages begins with a patch embedding of its own. Both are empty where no such list exists.
     """
-    count = sum(name != "stem" for name in backbone.stage_names)
-    for path, stages in backbone.named_modules():
-        if isinstance(stages, nn.ModuleList) and len(stages) == count:
-            return _modules_before(backbone, path), tuple(stages)
+    count, before = sum(name != "stem" for name in backbone.stage_names), {}
+    for path, module in backbone.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            around = ("", *accumulate(path.split("."), "{}.{}".format))  # what the list lies in
+            return [part for name, part in before.items() if name not in around], tuple(module)
+        before[path] = module
     return [], ()
-
-
-def _modules_before(module: nn.Module, path: str) -> list[nn.Module]:
-    before = []
-    for step in path.split("."):
-        for name, child in module.named_children():
-            if name == step:
-                break
-            before.append(child)
-        module = module.get_submodule(step)
-    return before
 
 
 def is_skeleton() -> bool:
@@ -97,9 +100,9 @@ def mark_loaded(module: nn.Module) -> None:
 def _backbone_config(config: PretrainedConfig) -> PretrainedConfig:
     # A preset, what the model's own checkpoint kept, a type's default, or a config.json.
     if config.vision == "resnet50":
-        return ResNetConfig(out_features=["stage4"])
+        return transformers.ResNetConfig(out_features=["stage4"])
     if config.vision == "pvt_v2_b2":  # the B2 column of table 1 in arXiv 2106.13797
-        return PvtV2Config(
+        return transformers.PvtV2Config(
             hidden_sizes=[64, 128, 320, 512],
             depths=[3, 4, 6, 3],
             num_attention_heads=[1, 2, 5, 8],

@@ -19,6 +19,8 @@ _CHOICES = {
     "architecture": ARCHITECTURES,
     "image_fit": ("crop", "long"),
     "vision_projection": ("matrix", "affine"),
+    "vision_frozen_norms": (None, True, False),
+    "swin_time_stride": (1, 2),
     "pooling": ("mean", "mean_max"),
     "patch_stem": ("patch", "overlapping", "deep"),
     "text_mlm": ("masked", "unmasked"),
@@ -54,7 +56,7 @@ _SHARES = (
 _POSITIVE = ("layer_norm_eps", "mlm_layer_norm_eps", "moco_temperature")
 _SWITCHES = (
     "gradient_checkpointing_vision", "gradient_checkpointing_pairs", "patch_motion",
-    "itm",
+    "swin_joint_clips", "itm",
 )  # fmt: skip
 # BERT's own numbers, which stay where a small vocabulary's are not known.
 _TOKENS = {"pad_token_id": 0, "cls_token_id": 101, "sep_token_id": 102, "mask_token_id": 103}
@@ -78,14 +80,28 @@ class SNPConfig(PretrainedConfig):
             cross-modal encoder of `cross_layers` layers with its own embeddings) or "twin_tower"
             (no cross-modal pass).
         vision: "patch" | "features" | "resnet50" | "pvt_v2_b2" | "video_swin_s" | "video_swin_b",
-            or the name of any transformers AutoBackbone. With "features" the pixel input is already
-            a grid feature map of `vision_width` channels.
+            a transformers backbone type such as "convnext" (random weights), or a directory or hub
+            id of one (with its weights where it has some). With "features" the pixel input already
+            is a grid feature map of `vision_width` channels.
         vision_width: channels of the grid features.
         vision_projection: "matrix" brings grid features of another width than `hidden_size` to it
             without a bias; "affine" projects any width, with a bias (as the published code does
             behind ResNet-50 and PVTv2).
+        vision_pretrained: directory or hub id of the encoder's first weights; for Video Swin also a
+            .safetensors or .pth file under torchvision's or the Video-Swin-Transformer repository's
+            names.
+        vision_frozen_stages: n > 0 freezes the encoder's stem and first n stages: no gradients, and
+            always evaluation mode.
+        vision_frozen_norms: the same for all its batch norms, as in the published code: they
+            normalise by the statistics they came with, which never change. None = where the encoder
+            starts from pretrained weights; building it replaces None by what was found.
         vision_drop_path: stochastic depth of Video Swin: how often, in training, its last block
             leaves a residual branch out.
+        swin_time_stride: frames from one patch of Video Swin to the next, which are 2 frames long:
+            2 (its authors), or 1 (the published SNP-S3 code): a time step for every frame.
+        swin_joint_clips: Video Swin sees all clips of a video as one sequence in time, as in the
+            published code, so that clips of a single frame tell it of motion; False = each clip by
+            itself. `frames` must then be a multiple of `swin_time_stride`.
         gradient_checkpointing_vision: recompute the visual encoder's activations in the backward
             pass: less memory, more time.
         gradient_checkpointing_pairs: the same for the pairs of the cross-modal matching.
@@ -149,9 +165,12 @@ class SNPConfig(PretrainedConfig):
         vision_projection: str = "matrix",
         vision_pretrained: str | None = None,
         vision_frozen_stages: int = 0,
+        vision_frozen_norms: bool | None = None,
         gradient_checkpointing_vision: bool = False,
         gradient_checkpointing_pairs: bool = False,
         vision_drop_path: float = 0.0,
+        swin_time_stride: int = 2,
+        swin_joint_clips: bool = False,
         image_size: int = 64,
         image_fit: str = "crop",
         image_mean: Sequence[float] = (0.485, 0.456, 0.406),
@@ -254,6 +273,9 @@ class SNPConfig(PretrainedConfig):
             self._require(field, right, "use three numbers" + ", std above 0" * (field[-1] == "d"))
         drops = _is_number(self.vision_drop_path, 0, 1) and self.vision_drop_path < 1
         self._require("vision_drop_path", drops, "use a number from 0 to below 1")
+        whole = self.clips == 1 or self.frames % self.swin_time_stride == 0
+        advice = f"frames={self.frames} is no multiple of swin_time_stride={self.swin_time_stride}"
+        self._require("swin_joint_clips", whole or not self.swin_joint_clips, advice)
         if self.vision == "patch":
             power = self.patch_stem == "patch" or self.patch_size.bit_count() == 1
             advice = "the overlapping and deep stems halve the image: use a power of 2"

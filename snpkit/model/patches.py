@@ -128,9 +128,7 @@ class PatchEncoder(nn.Module):
         side = config.image_size // config.patch_size
         self.space = nn.Parameter(torch.zeros(side, side, self.width))
         self.time = nn.Parameter(torch.zeros(config.frames, self.width))
-        self.blocks = nn.ModuleList(
-            PatchBlock(config) for _ in range(config.patch_layers)
-        )
+        self.blocks = nn.ModuleList(PatchBlock(config) for _ in range(config.patch_layers))
         self.norm = nn.LayerNorm(self.width)
 
     def positions(self, frames: int, height: int, width: int) -> Tensor:

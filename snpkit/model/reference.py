@@ -4,8 +4,9 @@ The visual encoder comes with them where `config.vision` is "resnet50", "pvt_v2_
 (which the published code calls Swin-B) or "video_swin_b"; `reference_vision.py` knows their names.
 
 One thing does not follow from weights: the published Video Swin moves its patches by one frame and
-sees all clips of a video at once; ours moves them by two, as its authors do, and sees each clip by
-itself. Its weights fit, but the grids differ.
+sees all clips of a video as one sequence. `config.swin_time_stride=1` with
+`config.swin_joint_clips=True` computes exactly that; the defaults (2 and False) take the same
+weights, but give other grids.
 """
 
 import copy

@@ -4,7 +4,8 @@ Z. Liu, J. Ning, Y. Cao, Y. Wei, Z. Zhang, S. Lin, H. Hu, "Video Swin Transforme
 (arXiv 2106.13230). A clip is cut into patches of 2 frames x 4 x 4 pixels; their grid passes four
 stages, each of which halves height and width, doubles the channels and lets a patch attend only to
 the others of its window (8 x 7 x 7 patches). Every second block moves the windows by half their
-size, so that what a border separated in one block meets in the next.
+size, so that what a border separated in one block meets in the next. In the published SNP-S3 code
+patches begin at every frame, so that they overlap in time (`time_stride=1`).
 
 Sizes and windows are written (time, height, width); `windows.py` holds their geometry.
 """
@@ -81,39 +82,29 @@ class WindowAttention(nn.Module):
 class SwinBlock(nn.Module):
     """Window attention, then a two-layer perceptron; each normalised before and added after."""
 
-    def __init__(
-        self, width: int, heads: int, window: Size, mlp_ratio: float, drop_rate: float
-    ) -> None:
+    def __init__(self, width: int, heads: int, window: Size, drop_rate: float) -> None:
         super().__init__()
         self.drop_rate = drop_rate
         self.norm1 = nn.LayerNorm(width)
         self.attention = WindowAttention(width, heads, window)
         self.norm2 = nn.LayerNorm(width)
-        hidden = int(width * mlp_ratio)
+        hidden = 4 * width
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
 
     def forward(
         self, grid: Tensor, window: Size, shift: Size, index: Tensor, allowed: Tensor | None
     ) -> Tensor:
         """Update [clips, time, height, width, channels]; see `SwinStage.forward` for the rest."""
-        mixed = self._attend(self.norm1(grid), window, shift, index, allowed)
-        grid = grid + drop_branch(mixed, self.drop_rate, self.training)
-        return grid + drop_branch(self.mlp(self.norm2(grid)), self.drop_rate, self.training)
-
-    def _attend(
-        self, grid: Tensor, window: Size, shift: Size, index: Tensor, allowed: Tensor | None
-    ) -> Tensor:
         t, h, w = grid.shape[1:4]
-        grid = pad_to_multiple(grid, window)
-        size = tuple(grid.shape[1:4])
-        axes = (1, 2, 3)
+        padded = pad_to_multiple(self.norm1(grid), window)
         if any(shift):
-            grid = grid.roll([-step for step in shift], axes)
-        windows = self.attention(cut_windows(grid, window), index, allowed)
-        grid = join_windows(windows, window, size)
+            padded = padded.roll([-step for step in shift], dims=(1, 2, 3))
+        windows = self.attention(cut_windows(padded, window), index, allowed)
+        mixed = join_windows(windows, window, tuple(padded.shape[1:4]))
         if any(shift):
-            grid = grid.roll(shift, axes)
-        return grid[:, :t, :h, :w]
+            mixed = mixed.roll(shift, dims=(1, 2, 3))
+        grid = grid + drop_branch(mixed[:, :t, :h, :w], self.drop_rate, self.training)
+        return grid + drop_branch(self.mlp(self.norm2(grid)), self.drop_rate, self.training)
 
 
 class PatchMerging(nn.Module):
@@ -135,44 +126,41 @@ class PatchMerging(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """Pixels to a grid of patch vectors: a convolution that steps by its own size, and a norm."""
+    """Pixels to a grid of patch vectors: a convolution and a norm.
 
-    def __init__(self, width: int, patch: Size) -> None:
+    Patches are 2 frames long and begin every `time_stride` frames: at 2 they lie side by side, at 1
+    they overlap. The weights fit both.
+    """
+
+    def __init__(self, width: int, time_stride: int) -> None:
         super().__init__()
-        self.patch = patch
-        self.projection = nn.Conv3d(3, width, kernel_size=patch, stride=patch)
+        self.time_stride = time_stride
+        self.projection = nn.Conv3d(3, width, kernel_size=(2, 4, 4), stride=(time_stride, 4, 4))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """[clips, frames, 3, height, width] -> [clips, frames/2, height/4, width/4, channels].
+        """[clips, frames, 3, height, width] -> [clips, frames', height/4, width/4, channels].
 
-        Sides that the patch does not divide are filled up with zeros at the end, so one frame and
-        odd sizes work.
+        frames' = frames / time_stride. Divisions round up: zeros follow each axis until the last
+        patch is whole, so one frame and odd sizes work.
         """
-        pixels = pad_to_multiple(pixels.permute(0, 1, 3, 4, 2), self.patch)
-        return self.norm(self.projection(pixels.permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1))
+        frames, _, height, width = pixels.shape[1:]
+        missing = 1 if self.time_stride == 1 else frames % 2
+        pixels = F.pad(pixels.transpose(1, 2), (0, -width % 4, 0, -height % 4, 0, missing))
+        return self.norm(self.projection(pixels).permute(0, 2, 3, 4, 1))
 
 
 class SwinStage(nn.Module):
     """Blocks of one resolution; all stages but the first begin by merging patches."""
 
     def __init__(
-        self,
-        width: int,
-        heads: int,
-        window: Size,
-        mlp_ratio: float,
-        drop_rates: list[float],
-        *,
-        merge: bool,
+        self, width: int, heads: int, window: Size, drop_rates: list[float], *, merge: bool
     ) -> None:
         super().__init__()
         self.window = window
         self.gradient_checkpointing = False
         self.merge = PatchMerging(width // 2) if merge else nn.Identity()
-        self.blocks = nn.ModuleList(
-            SwinBlock(width, heads, window, mlp_ratio, rate) for rate in drop_rates
-        )
+        self.blocks = nn.ModuleList(SwinBlock(width, heads, window, rate) for rate in drop_rates)
 
     def forward(self, grid: Tensor) -> Tensor:
         """[clips, time, height, width, C] -> the stage's grid, after merging where it merges."""
@@ -183,9 +171,9 @@ class SwinStage(nn.Module):
         shift = tuple(full // 2 if side > full else 0 for side, full in sides)
         index = relative_index(window, self.window, grid.device)
         allowed = same_region(grid.shape[1:4], window, shift, grid.device) if any(shift) else None
+        plans = ((window, (0, 0, 0), index, None), (window, shift, index, allowed))
         for number, block in enumerate(self.blocks):
-            shifted = number % 2 == 1
-            plan = (window, shift if shifted else (0, 0, 0), index, allowed if shifted else None)
+            plan = plans[number % 2]
             if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
                 grid = checkpoint(block, grid, *plan, use_reentrant=False)
             else:
@@ -194,15 +182,14 @@ class SwinStage(nn.Module):
 
 
 class VideoSwin(nn.Module):
-    """The Video Swin Transformer without its classifier.
+    """The Video Swin Transformer without its classifier; the whole model initialises it.
 
     Args:
         embed_width: channels of the first stage; stage i has `embed_width * 2**i`.
         depths: blocks of each stage.
         heads: attention heads of each stage.
         window: patches of a window.
-        patch: pixels of a patch.
-        mlp_ratio: hidden width of the perceptrons over the channels.
+        time_stride: frames from one patch to the next, 1 or 2.
         drop_path: stochastic depth of the last block; it grows linearly from 0 at the first.
 
     Attributes:
@@ -216,36 +203,27 @@ class VideoSwin(nn.Module):
         heads: tuple[int, ...] = (3, 6, 12, 24),
         *,
         window: Size = (8, 7, 7),
-        patch: Size = (2, 4, 4),
-        mlp_ratio: float = 4.0,
+        time_stride: int = 2,
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         self.window = window
         self.width = embed_width * 2 ** (len(depths) - 1)
-        self.embed = PatchEmbedding(embed_width, patch)
+        self.embed = PatchEmbedding(embed_width, time_stride)
         rates = [drop_path * n / max(1, sum(depths) - 1) for n in range(sum(depths))]
         self.stages = nn.ModuleList()
         for stage, (depth, count) in enumerate(zip(depths, heads, strict=True)):
             own, rates = rates[:depth], rates[depth:]
             channels = embed_width * 2**stage
-            self.stages.append(SwinStage(channels, count, window, mlp_ratio, own, merge=stage > 0))
+            self.stages.append(SwinStage(channels, count, window, own, merge=stage > 0))
         self.norm = nn.LayerNorm(self.width)
-        self.apply(_init_linear)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """[clips, frames, 3, height, width] -> [clips, frames/2, height/32, width/32, width].
+        """[clips, frames, 3, height, width] -> [clips, frames', height/32, width/32, width].
 
-        Every division rounds up; pixels are normalised floats.
+        frames' = frames / time_stride. Every division rounds up; pixels are normalised floats.
         """
         grid = self.embed(pixels)
         for stage in self.stages:
             grid = stage(grid)
         return self.norm(grid)
-
-
-def _init_linear(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

@@ -16,10 +16,6 @@ from snpkit.model.faults import listed
 from snpkit.model.swin import VideoSwin
 from snpkit.model.windows import relative_index
 
-# A classifier's weights; "head" is torchvision's, "cls_head" the repository's.
-HEADS = ("head.", "cls_head.")
-WRAPPERS = ("module.", "backbone.")
-
 _RULES = (  # (pattern, replacement), tried in turn; the first that fits decides
     (r"patch_embed\.proj\.", "embed.projection."),
     (r"patch_embed\.norm\.", "embed.norm."),
@@ -46,7 +42,7 @@ def swin_name(name: str) -> str:
     >>> swin_name("backbone.layers.0.blocks.1.attn.proj.bias")
     'stages.0.blocks.1.attention.projection.bias'
     """
-    for wrapper in WRAPPERS:
+    for wrapper in ("module.", "backbone."):
         name = name.removeprefix(wrapper)
     for pattern, replacement in _RULES:
         match = re.match(pattern, name)
@@ -71,7 +67,7 @@ def load_swin_weights(model: VideoSwin, state_dict: Mapping[str, Tensor]) -> Non
     own, found, faults = model.state_dict(), {}, []
     for name, value in state_dict.items():
         bare = name.removeprefix("module.")
-        if bare.startswith(HEADS):
+        if bare.startswith(("head.", "cls_head.")):  # torchvision's, the repository's classifier
             continue
         if bare.endswith("relative_position_index"):
             if not torch.equal(value.cpu(), relative_index(model.window, model.window)):

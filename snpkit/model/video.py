@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from snpkit.errors import UserError
 from snpkit.model.config import SNPConfig
 
 
@@ -44,11 +45,17 @@ class VideoTower(nn.Module):
         super().__init__()
         self.config = config
         hidden = config.hidden_size
-        self.encoder = _build_encoder(config)
+        if config.vision == "features":
+            self.encoder: nn.Module = GridFeatures(config)
+        else:
+            from snpkit.model.vision import build_vision_encoder  # a large import
+
+            self.encoder = build_vision_encoder(config)
         self.projection: nn.Module = nn.Identity()
         affine = config.vision_projection == "affine"
         if affine or self.encoder.width != hidden:
             self.projection = nn.Linear(self.encoder.width, hidden, bias=affine)
+        self.joint_clips = config.swin_joint_clips and config.vision.startswith("video_swin")
         self.clip_head = nn.Sequential(
             nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, hidden)
         )
@@ -63,12 +70,26 @@ class VideoTower(nn.Module):
                 that are not real have no brightness: they are 0 after normalising, as at the
                 border of a convolution.
         """
-        batch, clips = pixels.shape[:2]
-        pixels = self.normalise(pixels, mask).flatten(0, 1)  # [batch * clips, frames, c, h, w]
-        grid = self.projection(self.encoder(pixels)).unflatten(0, (batch, clips))
+        grid = self.projection(self.encode(self.normalise(pixels, mask)))
         grid_mask = _grid_mask(mask, grid.shape[:5], grid.device)
         tokens = self.pool(grid, grid_mask)
         return VideoFeatures(grid, grid_mask, tokens, self.clip_features(tokens))
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Grid features of clips, each by itself or (`swin_joint_clips`) in one sequence in time.
+
+        [batch, clips, frames, channels, height, width] ->
+        [batch, clips, frames', grid_height, grid_width, width]
+        """
+        batch, clips, frames = pixels.shape[:3]
+        if not self.joint_clips:
+            return self.encoder(pixels.flatten(0, 1)).unflatten(0, (batch, clips))
+        if clips > 1 and frames % self.config.swin_time_stride:
+            raise UserError(
+                f"swin_joint_clips joins frames of two clips, as clips have {frames} frames and "
+                f"swin_time_stride is {self.config.swin_time_stride}; set swin_time_stride to 1."
+            )
+        return self.encoder(pixels.flatten(1, 2)).unflatten(1, (clips, -1))
 
     def normalise(self, pixels: Tensor, mask: Tensor | None = None) -> Tensor:
         """uint8 pixels -> (pixel / 255 - mean) / std, padding -> 0; float pixels pass as they are.
@@ -99,14 +120,6 @@ class VideoTower(nn.Module):
     def clip_features(self, tokens: Tensor) -> Tensor:
         """2-layer perceptron and L2 norm: [..., hidden] -> [..., hidden]."""
         return F.normalize(self.clip_head(tokens), dim=-1)
-
-
-def _build_encoder(config: SNPConfig) -> nn.Module:
-    if config.vision == "features":
-        return GridFeatures(config)
-    from snpkit.model.vision import build_vision_encoder
-
-    return build_vision_encoder(config)
 
 
 def _grid_mask(mask: Tensor | None, shape: torch.Size, device: torch.device) -> Tensor:

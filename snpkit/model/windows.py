@@ -75,9 +75,9 @@ def same_region(
         bool [windows, tokens, tokens], True = may attend.
     """
     size = [side + -side % unit for side, unit in zip(size, window, strict=True)]
-    region = torch.zeros(size, dtype=torch.long, device=device)
-    for axis, (side, step) in enumerate(zip(size, shift, strict=True)):
-        beyond_seam = torch.arange(side, device=device) >= side - step
-        region += beyond_seam.long().mul(2**axis).view([-1 if a == axis else 1 for a in range(3)])
-    region = cut_windows(region[None, ..., None], window)[0, :, :, 0]  # [windows, tokens]
-    return region[:, :, None] == region[:, None, :]
+    beyond_seam = torch.meshgrid(
+        *(torch.arange(n, device=device) >= n - step for n, step in zip(size, shift, strict=True)),
+        indexing="ij",
+    )
+    region = cut_windows(torch.stack(beyond_seam, -1)[None], window)[0]  # [windows, tokens, 3]
+    return (region[:, :, None] == region[:, None, :]).all(-1)

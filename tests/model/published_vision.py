@@ -9,6 +9,7 @@ from torch import Tensor
 
 ENCODER = "model.module.img_encoder."
 Shapes = dict[str, tuple[int, ...]]
+Size = tuple[int, int, int]
 
 
 def pair(name: str, outputs: int, *inputs: int) -> Shapes:
@@ -43,10 +44,10 @@ PVT_STAGES = (  # width, depth, heads, reduction, perceptron ratio
 )  # fmt: skip
 
 
-def pvt_shapes() -> Shapes:
+def pvt_shapes(stages: tuple[tuple[int, ...], ...] = PVT_STAGES) -> Shapes:
     shapes: Shapes = {}
     before = 3
-    for stage, (width, depth, _, reduction, ratio) in enumerate(PVT_STAGES, 1):
+    for stage, (width, depth, _, reduction, ratio) in enumerate(stages, 1):
         side = 7 if stage == 1 else 3
         shapes |= pair(f"patch_embed{stage}.proj", width, before, side, side)
         shapes |= pair(f"patch_embed{stage}.norm", width) | pair(f"norm{stage}", width)
@@ -67,7 +68,7 @@ def pvt_shapes() -> Shapes:
 
 def swin_shapes(
     width: int, heads: tuple[int, ...], depths: tuple[int, ...] = (2, 2, 18, 2),
-    window: tuple[int, int, int] = (8, 7, 7),
+    window: Size = (8, 7, 7),
 ) -> Shapes:  # fmt: skip
     shapes = pair("patch_embed.proj", width, 3, 2, 4, 4) | pair("patch_embed.norm", width)
     offsets = (2 * window[0] - 1) * (2 * window[1] - 1) * (2 * window[2] - 1)
@@ -139,8 +140,10 @@ def resnet50(images: Tensor, w: dict[str, Tensor]) -> Tensor:
     return x
 
 
-def pvt_v2_b2(images: Tensor, w: dict[str, Tensor]) -> Tensor:
-    """PVTv2-B2 up to its last stage, as W. Wang and others wrote it (arXiv 2106.13797)."""
+def pvt_v2(
+    images: Tensor, w: dict[str, Tensor], stages: tuple[tuple[int, ...], ...] = PVT_STAGES
+) -> Tensor:
+    """PVTv2 up to its last stage, as W. Wang and others wrote it (arXiv 2106.13797)."""
 
     def linear(x: Tensor, name: str) -> Tensor:
         return F.linear(x, w[f"{name}.weight"], w[f"{name}.bias"])
@@ -164,7 +167,7 @@ def pvt_v2_b2(images: Tensor, w: dict[str, Tensor]) -> Tensor:
         return linear(mixed.transpose(1, 2).flatten(2), f"{name}.proj")
 
     x = images
-    for stage, (_, depth, heads, reduction, _) in enumerate(PVT_STAGES, 1):
+    for stage, (_, depth, heads, reduction, _) in enumerate(stages, 1):
         stride, padding = (4, 3) if stage == 1 else (2, 1)
         x = conv(x, f"patch_embed{stage}.proj", stride, padding)
         side = x.shape[-2]
@@ -176,3 +179,82 @@ def pvt_v2_b2(images: Tensor, w: dict[str, Tensor]) -> Tensor:
             x = x + linear(F.gelu(y.flatten(2).mT), f"{block}.mlp.fc2")
         x = norm(x, f"norm{stage}").mT.unflatten(2, (side, -1))
     return x
+
+
+def video_swin(
+    videos: Tensor, w: dict[str, Tensor], heads: tuple[int, ...], depths: tuple[int, ...],
+    window: Size, time_stride: int = 1,
+) -> Tensor:  # fmt: skip
+    """Video Swin (arXiv 2106.13230) on [videos, 3, time, height, width], channels last in the end.
+
+    With `time_stride` 1 as the published SNP-S3 code has it: a frame of zeros behind the last one,
+    and a patch from every frame on. Every token scores all others; a mask leaves its window's.
+    """
+
+    def linear(x: Tensor, name: str) -> Tensor:
+        return F.linear(x, w[f"{name}.weight"], w[f"{name}.bias"])
+
+    def norm(x: Tensor, name: str) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:], w[f"{name}.weight"], w[f"{name}.bias"], 1e-5)
+
+    def attend(x: Tensor, name: str, count: int, shifted: bool) -> Tensor:
+        size = torch.tensor(x.shape[1:4])
+        full = torch.tensor(window)
+        used = torch.minimum(size, full)
+        shift = torch.where(size > full, full // 2, 0) * shifted
+        padded = F.pad(
+            x, (0, 0, *(n for side in (2, 1, 0) for n in (0, int(-size[side] % used[side]))))
+        )
+        sides = torch.tensor(padded.shape[1:4])
+        place = torch.cartesian_prod(*map(torch.arange, sides.tolist()))  # [tokens, 3]
+        moved = (place - shift) % sides
+        # Who came round the edge shares a window with strangers.
+        group = torch.cat([moved // used, (place < shift).long()], 1)
+        together = (group[:, None] == group[None]).all(-1)
+        # A window cut short is numbered like the first tokens of a full one.
+        inside = moved % used
+        number = (inside[:, 0] * used[1] + inside[:, 1]) * used[2] + inside[:, 2]
+        row = torch.stack(torch.unravel_index(number, window), 1)
+        offset = row[:, None] - row[None] + full - 1
+        index = (offset[..., 0] * (2 * full[1] - 1) + offset[..., 1]) * (2 * full[2] - 1) + offset[
+            ..., 2
+        ]
+        bias = w[f"{name}.relative_position_bias_table"][index].movedim(-1, 0)
+        parts = linear(padded.flatten(1, 3), f"{name}.qkv").unflatten(-1, (3, count, -1))
+        query, key, value = parts.permute(2, 0, 3, 1, 4)  # each [videos, heads, tokens, width]
+        scores = query @ key.mT / query.shape[-1] ** 0.5 + bias
+        weights = scores.masked_fill(~together, -torch.inf).softmax(-1)
+        mixed = linear((weights @ value).transpose(1, 2).flatten(2), f"{name}.proj")
+        return mixed.unflatten(1, padded.shape[1:4])[:, : size[0], : size[1], : size[2]]
+
+    time, height, width = videos.shape[2:]
+    behind = 1 if time_stride == 1 else -time % 2
+    x = F.pad(videos, (0, -width % 4, 0, -height % 4, 0, behind))
+    kernel = (w[f"patch_embed.proj.{part}"] for part in ("weight", "bias"))
+    x = norm(F.conv3d(x, *kernel, stride=(time_stride, 4, 4)).movedim(1, -1), "patch_embed.norm")
+    for layer, (depth, count) in enumerate(zip(depths, heads, strict=True)):
+        for number in range(depth):
+            name = f"layers.{layer}.blocks.{number}"
+            x = x + attend(norm(x, f"{name}.norm1"), f"{name}.attn", count, number % 2 == 1)
+            hidden = F.gelu(linear(norm(x, f"{name}.norm2"), f"{name}.mlp.fc1"))
+            x = x + linear(hidden, f"{name}.mlp.fc2")
+        if layer < len(depths) - 1:
+            name = f"layers.{layer}.downsample"
+            x = F.pad(x, (0, 0, 0, x.shape[3] % 2, 0, x.shape[2] % 2))
+            corners = ((0, 0), (1, 0), (0, 1), (1, 1))  # (down, right)
+            x = torch.cat([x[:, :, down::2, right::2] for down, right in corners], -1)
+            x = F.linear(norm(x, f"{name}.norm"), w[f"{name}.reduction.weight"])
+    return norm(x, "norm")
+
+
+def clip_tokens(grid: Tensor, padding: Tensor, matrix: Tensor, clips: int) -> Tensor:
+    """The published way from a grid to clip tokens [videos, clips, hidden].
+
+    grid: [videos, clips * frames, height, width, channels], all frames of a video one behind the
+    other; padding: bool [videos, clips * frames, pixel height, pixel width], True = no picture.
+    """
+    size = grid.shape[2:4]
+    real = ~F.interpolate(padding.double(), size=size).bool()  # the cell's first pixel decides
+    cells = (grid @ matrix).unflatten(1, (clips, -1)).flatten(2, 4)
+    real = real.unflatten(1, (clips, -1)).flatten(2)[..., None]
+    return (cells * real).sum(2) / real.sum(2)

@@ -33,6 +33,9 @@ WRONG = {
     "vision_drop_path": 1.0,
     "vision_projection": "bias",
     "negative_sampling": "hardest",
+    "vision_frozen_norms": "yes",
+    "swin_time_stride": 3,
+    "swin_joint_clips": "yes",
 }
 
 
@@ -96,6 +99,12 @@ def test_what_a_config_has_no_field_for_is_left_out(tmp_path) -> None:
     strange = {"auto_map": {"AutoModel": "x.X"}, "transformers_weights": "../x",
                "quantization_config": {"quant_method": "awq"}}  # fmt: skip
     assert SNPConfig(**strange).to_dict() == SNPConfig().to_dict()
+def test_joint_clips_share_no_time_step() -> None:
+    wrong = {"vision": "video_swin_s", "swin_joint_clips": True, "clips": 4, "frames": 1}
+    with pytest.raises(UserError, match="swin_joint_clips is True; frames=1 is no multiple"):
+        SNPConfig(**wrong)
+    for right in ({"clips": 1}, {"frames": 2}, {"swin_time_stride": 1}):
+        SNPConfig(**wrong | right)
 
 
 @pytest.mark.parametrize("value", [-1, 1.5, "some", True, None])

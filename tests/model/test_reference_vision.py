@@ -8,25 +8,31 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor
+from transformers import PvtV2Config, PvtV2Model
 
 from snpkit.errors import CheckpointError
 from snpkit.model import vision as vision_module
 from snpkit.model.config import SNPConfig
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.model.reference import from_reference
+from snpkit.model.reference_vision import VisionNames
+from snpkit.model.vision import build_vision_encoder
 from snpkit.model.windows import relative_index
-from tests.model.cases import random_weights, small_config
+from tests.model.cases import build, double, random_weights, small_config
 from tests.model.published_vision import (
     ENCODER,
+    clip_tokens,
     convolution,
     fill,
     numbered,
     pvt_shapes,
-    pvt_v2_b2,
+    pvt_v2,
     resnet50,
     resnet_shapes,
     swin_shapes,
+    video_swin,
 )
 from tests.model.test_reference import aliases, same
 
@@ -111,9 +117,131 @@ def test_resnet50_computes_what_the_published_network_does(resnet) -> None:
 
 
 def test_pvt_v2_b2_computes_what_the_published_network_does(pvt) -> None:
-    features = pvt_v2_b2(images().flatten(0, 2), of(pvt, f"{ENCODER}model."))
+    features = pvt_v2(images().flatten(0, 2), of(pvt, f"{ENCODER}model."))
     assert features.shape == (6, 512, 2, 3) and features.std() > 0.1
     compare_grids(pvt, small_config(vision="pvt_v2_b2"), features)
+
+
+EXACT = {"rtol": 0.0, "atol": 1e-12}
+
+
+def test_pvt_v2_b2_is_exact_with_the_published_epsilons(pvt) -> None:
+    weights = double(pvt)
+    frame = images()[:, :1, :1, :, :, :64].double()
+    expected = pvt_v2(frame.flatten(0, 2), of(weights, f"{ENCODER}model."))
+    model = build(small_config(vision="pvt_v2_b2"), weights).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model.video.encoder(frame[0])[0, 0], expected[0].movedim(0, -1), **EXACT
+        )
+        for norm in model.video.encoder.modules():
+            if isinstance(norm, torch.nn.LayerNorm):
+                norm.eps = 1e-6  # as transformers has it
+        other = model.video.encoder(frame[0])[0, 0]
+    assert (other - expected[0].movedim(0, -1)).abs().max() > 1e-8
+
+
+TINY_PVT = ((4, 2, 1, 4, 2), (8, 1, 2, 2, 3), (12, 1, 3, 1, 2))
+
+
+@pytest.mark.parametrize("weights_in_directory", [False, True])
+def test_every_pvt_v2_has_the_epsilons_of_its_authors(weights_in_directory, tmp_path) -> None:
+    widths, depths, heads, reductions, ratios = (
+        list(column) for column in zip(*TINY_PVT, strict=True)
+    )
+    config = PvtV2Config(
+        num_encoder_blocks=3, hidden_sizes=widths, depths=depths, num_attention_heads=heads,
+        sr_ratios=reductions, mlp_ratios=ratios, patch_sizes=[7, 3, 3], strides=[4, 2, 2],
+    )  # fmt: skip
+    config.save_pretrained(tmp_path)
+    weights = double(fill(pvt_shapes(TINY_PVT)))
+    snp = SNPConfig(vision=str(tmp_path))
+    encoder = build_vision_encoder(snp).double()
+    names = VisionNames("pvt_v2_b2", encoder)
+    placed = {
+        name: tensor for n, w in weights.items() for name, tensor in names.place(n, w).items()
+    }
+    encoder.load_state_dict(of(placed, "video.encoder."))
+    if weights_in_directory:
+        PvtV2Model(config).save_pretrained(tmp_path)  # a file as a hub would have it
+        save_file(of(placed, "video.encoder.backbone."), tmp_path / "model.safetensors")
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            encoder = build_vision_encoder(SNPConfig(vision=str(tmp_path)))
+        finally:
+            torch.set_default_dtype(default)
+    frames = images()[0].double()
+    expected = pvt_v2(frames.flatten(0, 1), of(weights, f"{ENCODER}model."), TINY_PVT)
+    grid = encoder.eval()(frames).flatten(0, 1).permute(0, 3, 1, 2)
+    torch.testing.assert_close(grid, expected, **EXACT)
+
+
+def joint_config(**changes: object) -> SNPConfig:
+    return small_config(vision="video_swin_s", swin_time_stride=1, swin_joint_clips=True, **changes)
+
+
+def some_padding(shape: tuple[int, ...]) -> Tensor:
+    """bool [videos, clips, frames, height, width], True = padding: pictures of several sizes."""
+    padding = torch.zeros(shape, dtype=torch.bool)
+    padding[0, ..., shape[3] // 2 + 3 :, :] = True
+    padding[1, ..., :, shape[4] // 3 :] = True
+    return padding
+
+
+@pytest.mark.parametrize(("clips", "frames"), [(1, 1), (4, 1), (3, 2), (1, 5)])
+@pytest.mark.parametrize("size", [(24, 40), (16, 32)])
+def test_clip_tokens_of_video_swin_are_the_published_ones(tiny_swin, clips, frames, size) -> None:
+    weights = double(tiny_swin) | {n: v for n, v in tiny_swin.items() if not v.is_floating_point()}
+    model = build(joint_config(clips=clips, frames=frames), weights).eval()
+    generator = torch.Generator().manual_seed(3)
+    pixels = torch.randn(2, clips, frames, 3, *size, generator=generator, dtype=torch.float64)
+    padding = some_padding((2, clips, frames, *size))
+    w = of(weights, f"{ENCODER}swin.")
+    sequence = pixels.flatten(1, 2).transpose(1, 2)  # [videos, 3, clips * frames, height, width]
+    grid = video_swin(sequence, w, (1, 2), (2, 2), (2, 3, 3))
+    matrix = weights["model.module.img_proj"]
+    expected = clip_tokens(grid, padding.flatten(1, 2), matrix, clips)
+    with torch.no_grad():
+        features = model.encode_video(pixels, ~padding)
+    assert features.grid.shape == (2, clips, frames, size[0] // 8, size[1] // 8, HIDDEN)
+    torch.testing.assert_close(features.grid.flatten(1, 2), grid @ matrix, **EXACT)
+    torch.testing.assert_close(features.clip_tokens, expected, **EXACT)
+
+
+def test_the_same_weights_serve_both_strides_and_both_ways(tiny_swin) -> None:
+    weights = double(tiny_swin) | {n: v for n, v in tiny_swin.items() if not v.is_floating_point()}
+    w = of(weights, f"{ENCODER}swin.")
+    pixels = torch.randn(2, 3, 4, 3, 24, 40, dtype=torch.float64)
+    states = []
+    for stride in (1, 2):
+        for joint in (False, True):
+            config = joint_config(frames=4)
+            config.swin_time_stride, config.swin_joint_clips = stride, joint
+            model = build(config, weights).eval()
+            states.append(model.state_dict())
+            clips = pixels.flatten(1, 2) if joint else pixels.flatten(0, 1)
+            grid = video_swin(clips.transpose(1, 2), w, (1, 2), (2, 2), (2, 3, 3), stride)
+            with torch.no_grad():
+                ours = model.encode_video(pixels).grid
+            expected = (grid @ weights["model.module.img_proj"]).view(ours.shape)
+            assert ours.shape[:3] == (2, 3, 4 // stride)
+            torch.testing.assert_close(ours, expected, **EXACT)
+    assert all(same(states[0], state) for state in states[1:])
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_clips_of_one_frame_tell_of_motion_only_together(tiny_swin, joint) -> None:
+    config = small_config(vision="video_swin_s", clips=4, frames=1)
+    config.swin_time_stride, config.swin_joint_clips = (1, True) if joint else (2, False)
+    model = from_reference(tiny_swin, config).double().eval()
+    pixels = torch.randn(1, 4, 1, 3, 24, 40, dtype=torch.float64, requires_grad=True)
+    tokens = model.encode_video(pixels).clip_tokens[0]
+    reach = torch.stack([
+        torch.autograd.grad(token.sum(), pixels, retain_graph=True)[0].flatten(2).abs().sum(-1)[0]
+        for token in tokens
+    ]) > 0  # [token, clip]  # fmt: skip
+    assert torch.equal(reach, torch.ones(4, 4, dtype=bool) if joint else torch.eye(4, dtype=bool))
 
 
 def test_every_tensor_of_video_swin_arrives(tiny_swin) -> None:

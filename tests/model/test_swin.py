@@ -67,10 +67,11 @@ def tiny_pixels(clips=2, frames=7, height=29, width=38, seed=1):
 
 @pytest.mark.parametrize("frames", [1, 2, 5])
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (29, 38), (4, 4), (1, 3)])
-def test_any_size_gives_the_grid_that_the_strides_say(frames, height, width):
-    model = tiny_swin().eval()
+@pytest.mark.parametrize("stride", [1, 2])
+def test_any_size_gives_the_grid_that_the_strides_say(frames, height, width, stride):
+    model = tiny_swin(time_stride=stride).eval()
     grid = model(tiny_pixels(2, frames, height, width))
-    assert grid.shape == (2, -(-frames // 2), -(-height // 8), -(-width // 8), model.width)
+    assert grid.shape == (2, -(-frames // stride), -(-height // 8), -(-width // 8), model.width)
     assert grid.isfinite().all()
 
 
@@ -98,7 +99,7 @@ def test_attention_equals_the_written_out_formula():
 
 
 def test_a_shifted_block_mixes_across_window_borders_and_a_plain_one_does_not():
-    block = SwinBlock(4, 2, (2, 2, 2), 2.0, 0.0).double()
+    block = SwinBlock(4, 2, (2, 2, 2), 0.0).double()
     index = relative_index((2, 2, 2), (2, 2, 2))
     grid = torch.randn(1, 4, 4, 4, 4, dtype=torch.float64, requires_grad=True)
     shifted_mask = same_region((4, 4, 4), (2, 2, 2), (1, 1, 1))
@@ -185,7 +186,7 @@ def test_stochastic_depth_drops_whole_clips_and_keeps_the_mean():
 
 
 def test_a_block_whose_branches_are_both_dropped_passes_its_grid_on():
-    block = SwinBlock(4, 2, (2, 2, 2), 2.0, drop_rate=1 - 1e-7)
+    block = SwinBlock(4, 2, (2, 2, 2), drop_rate=1 - 1e-7)
     grid, index = torch.randn(2, 2, 2, 2, 4), relative_index((2, 2, 2), (2, 2, 2))
     assert torch.equal(block(grid, (2, 2, 2), (0, 0, 0), index, None), grid)
     assert not torch.allclose(block.eval()(grid, (2, 2, 2), (0, 0, 0), index, None), grid)

@@ -85,6 +85,7 @@ def test_pooling_over_the_real_cells_only(pooling) -> None:
         {"gradient_checkpointing_vision": True},
         {"vision_pretrained": "weights"},
         {"vision_drop_path": 0.1},
+        {"vision_frozen_norms": True},
     ],
 )
 def test_patches_refuse_the_options_of_the_large_encoders(option) -> None:
@@ -152,3 +153,12 @@ def test_clips_are_encoded_one_by_one() -> None:
     together = model(pixels).clip_features
     alone = torch.cat([model(pixels[:, clip : clip + 1]).clip_features for clip in range(3)], dim=1)
     torch.testing.assert_close(together, alone, **TIGHT)
+
+
+def test_joint_clips_of_another_length_than_the_configuration_s_are_one_sentence() -> None:
+    config = small_config(vision="video_swin_s", swin_joint_clips=True, frames=2)
+    with torch.device("meta"):
+        model = VideoTower(config)
+        with pytest.raises(UserError, match="clips have 3 frames and swin_time_stride is 2; set"):
+            model(torch.empty(1, 2, 3, 3, 32, 32))
+        assert model(torch.empty(1, 1, 3, 3, 32, 32)).grid.shape[:3] == (1, 1, 2)

@@ -1,6 +1,7 @@
 """Every visual encoder behind the one interface: shapes, freezing, checkpointing, saving."""
 
 import copy
+import json
 import warnings
 
 import pytest
@@ -182,6 +183,113 @@ def test_frozen_batch_norms_keep_their_statistics(build):
     moved = {n for n, b in encoder.named_buffers() if not torch.equal(b, before[n])}
     later = {n for n in before if "stages.2." in n or "stages.3." in n}
     assert moved == later
+
+
+def train_one_step(encoder):
+    """Two passes in training mode and an SGD step; which tensors changed, by name."""
+    before = {n: t.clone() for n, t in encoder.state_dict().items()}
+    trained = [p for p in encoder.parameters() if p.requires_grad]
+    optimiser = torch.optim.SGD(trained, lr=0.1)
+    for seed in (1, 2):
+        encoder.train()(pixels(seed=seed)).square().sum().backward()
+    optimiser.step()
+    return {n for n, t in encoder.state_dict().items() if not torch.equal(t, before[n])}
+
+
+def norm_tensors(encoder):
+    kinds = (nn.BatchNorm2d, nn.SyncBatchNorm)
+    norms = {n: m for n, m in encoder.named_modules() if isinstance(m, kinds)}
+    return {f"{n}.{part}" for n, m in norms.items() for part in m.state_dict()}
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("frozen", [False, True, None])
+def test_frozen_batch_norms_never_change_and_all_else_learns(build, frozen, checkpointing):
+    encoder = build(
+        "resnet", vision_frozen_norms=frozen, gradient_checkpointing_vision=checkpointing
+    )
+    norms, names = norm_tensors(encoder), set(encoder.state_dict())
+    assert norms and norms < names
+    with torch.no_grad():  # statistics that are not those of any batch
+        for name, tensor in encoder.named_buffers():
+            if name.endswith(("mean", "var")):
+                tensor.add_(0.5 if name.endswith("var") else -0.5)
+    assert train_one_step(encoder) == (names - norms if frozen else names)
+
+
+def test_frozen_batch_norms_compute_the_same_in_training_and_evaluation(build):
+    encoder = build("resnet", vision_frozen_norms=True)
+    assert torch.equal(encoder.train()(pixels()), encoder.eval()(pixels()))
+    trains = build("resnet", vision_frozen_norms=False)
+    assert not torch.equal(trains.train()(pixels()), trains.eval()(pixels()))
+
+
+def test_batch_norms_stay_frozen_when_they_become_synchronised(build):
+    encoder = nn.SyncBatchNorm.convert_sync_batchnorm(build("resnet", vision_frozen_norms=True))
+    norms = [m for m in encoder.train().modules() if isinstance(m, nn.SyncBatchNorm)]
+    assert norms and not any(m.training for m in norms)
+    assert not any(p.requires_grad for m in norms for p in m.parameters())
+
+
+def test_batch_norms_are_frozen_by_default_where_weights_are_pretrained(tmp_path, monkeypatch):
+    def frozen_by(**choices):
+        config = SNPConfig(**choices)
+        build_vision_encoder(config)
+        return config.vision_frozen_norms
+
+    weights = tmp_path / "weights"
+    ResNetModel(TINY["resnet"]).save_pretrained(weights)
+    TINY["resnet"].save_pretrained(tmp_path / "architecture")
+    assert frozen_by(vision=str(weights)) is True
+    assert frozen_by(vision=str(tmp_path / "architecture")) is False
+    assert frozen_by(vision=str(tmp_path / "architecture"), vision_pretrained=str(weights)) is True
+    assert frozen_by(vision=str(weights), vision_frozen_norms=False) is False
+    with torch.device("meta"):
+        assert frozen_by(vision="resnet50", vision_pretrained=str(weights)) is True
+        for vision_name in ("resnet50", "convnext", "video_swin_s", "patch"):
+            assert frozen_by(vision=vision_name) is False
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_what_none_became_is_saved_with_the_model(pretrained, tmp_path):
+    source = tmp_path / "resnet"
+    TINY["resnet"].save_pretrained(source)
+    if pretrained:
+        ResNetModel(TINY["resnet"]).save_pretrained(source)
+    whole = Whole(SNPConfig(vision=str(source)))
+    assert whole.config.vision_frozen_norms is pretrained
+    whole.save_pretrained(tmp_path / "whole")
+    for file in source.iterdir():
+        file.unlink()
+    again = Whole.from_pretrained(tmp_path / "whole")
+    assert again.config.vision_frozen_norms is pretrained
+    norms, names = norm_tensors(again.encoder), set(again.encoder.state_dict())
+    assert train_one_step(again.encoder) == (names - norms if pretrained else names)
+
+
+def test_a_configuration_from_before_the_field_still_loads(tmp_path):
+    source = tmp_path / "resnet"
+    TINY["resnet"].save_pretrained(source)
+    whole = Whole(SNPConfig(vision=str(source)))
+    whole.save_pretrained(tmp_path / "whole")
+    file = tmp_path / "whole" / "config.json"
+    fields = json.loads(file.read_text())
+    for field in ("vision_frozen_norms", "swin_time_stride", "swin_joint_clips"):
+        del fields[field]
+    file.write_text(json.dumps(fields))
+    config = Whole.from_pretrained(tmp_path / "whole").config
+    assert (config.vision_frozen_norms, config.swin_time_stride) == (False, 2)
+    assert config.swin_joint_clips is False
+
+
+def test_kept_statistics_normalise_by_the_batch_and_keep_what_was_learnt(build):
+    encoder = build("resnet").train()
+    with vision.kept_statistics(encoder):
+        inside = encoder(pixels())
+        assert all(b.eq(0).all() for n, b in encoder.named_buffers() if n.endswith("mean"))
+    assert all(b == 0 for n, b in encoder.named_buffers() if n.endswith("tracked"))
+    assert torch.equal(inside, encoder(pixels()))
+    assert all(b == 1 for n, b in encoder.named_buffers() if n.endswith("tracked"))
 
 
 def test_freezing_nothing_freezes_not_even_the_stem(build):

@@ -68,6 +68,14 @@ def test_what_differs_between_the_papers_recipes():
     assert coco.model["vision"] == "pvt_v2_b2"
 
 
+@pytest.mark.parametrize("name", ["webvid_swin", *PAPER_TASKS])
+def test_video_swin_sees_motion_between_the_paper_s_clips_of_one_frame(name):
+    recipe = get_recipe(name)
+    config = SNPConfig(**recipe.model)
+    assert (config.vision, recipe.data.frames) == ("video_swin_s", 1)
+    assert (config.swin_time_stride, config.swin_joint_clips) == (1, True)
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_model_section_is_a_valid_configuration(name):
     model = get_recipe(name).model
