@@ -60,7 +60,7 @@ def weights_source(config: PretrainedConfig) -> str | None:
 
 
 def set_pvt_epsilons(backbone: nn.Module) -> None:
-    """Give a PVTv2 the epsilons of its authors, with which all public weights were trained.
+    """Give a PVTv2, of a preset or a directory, the epsilons that its authors trained it with.
 
     The norms behind patch embeddings and behind the spatial reduction of keys and values have 1e-5.
     transformers gives them `layer_norm_eps` of its config, 1e-6, which is that of the other norms.

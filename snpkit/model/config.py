@@ -274,7 +274,7 @@ class SNPConfig(PretrainedConfig):
         drops = _is_number(self.vision_drop_path, 0, 1) and self.vision_drop_path < 1
         self._require("vision_drop_path", drops, "use a number from 0 to below 1")
         whole = self.clips == 1 or self.frames % self.swin_time_stride == 0
-        advice = f"frames={self.frames} is no multiple of swin_time_stride={self.swin_time_stride}"
+        advice = f"with frames={self.frames} set swin_time_stride to 1"
         self._require("swin_joint_clips", whole or not self.swin_joint_clips, advice)
         if self.vision == "patch":
             power = self.patch_stem == "patch" or self.patch_size.bit_count() == 1

@@ -110,7 +110,12 @@ _COCO_VG_CHOICES = (
 coco_vg_resnet = Recipe(
     name="coco_vg_resnet",
     model={"architecture": "snp", "vision": "resnet50", **_BERT_BASE},
-    choices=(*_COCO_VG_CHOICES, "ResNet-50: rows SNP-R50 and B1-B4 of the paper's tables."),
+    choices=(
+        *_COCO_VG_CHOICES,
+        "ResNet-50: rows SNP-R50 and B1-B4 of the paper's tables.",
+        "Its batch norms stay as they are once `vision_pretrained` names its weights, as in the "
+        "published code.",
+    ),
     **_COCO_VG,
 )
 

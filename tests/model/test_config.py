@@ -101,7 +101,7 @@ def test_what_a_config_has_no_field_for_is_left_out(tmp_path) -> None:
     assert SNPConfig(**strange).to_dict() == SNPConfig().to_dict()
 def test_joint_clips_share_no_time_step() -> None:
     wrong = {"vision": "video_swin_s", "swin_joint_clips": True, "clips": 4, "frames": 1}
-    with pytest.raises(UserError, match="swin_joint_clips is True; frames=1 is no multiple"):
+    with pytest.raises(UserError, match="joint_clips is True; with frames=1 set swin_time_stride"):
         SNPConfig(**wrong)
     for right in ({"clips": 1}, {"frames": 2}, {"swin_time_stride": 1}):
         SNPConfig(**wrong | right)
