@@ -51,6 +51,7 @@ class Pipeline:
 
         config = self.model.config
         options = {"size": config.image_size, "fit": config.image_fit}
+        options["middle"] = config.frame_middle
         frames, mask = read_square(video, config.clips, config.frames, **options)
         return frames if mask is None else (frames, mask)
 
@@ -155,7 +156,7 @@ class Pipeline:
     ) -> list[tuple[str, float]]:
         """Which of several sentences fits a video.
 
-        A pre-trained or retrieval model chooses zero-shot, by its two matching scores.
+        A pre-trained or retrieval model chooses zero-shot; `config.choice_score` says by what.
 
         Returns:
             The options with their probabilities, the likeliest first.

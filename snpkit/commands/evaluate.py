@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from snpkit.pipeline import Pipeline
 
 Task = Literal["retrieval", "qa", "multichoice"]
+ChoiceScore = Literal["both", "cross_modal", "text_video"]
 
 
 def evaluate(
@@ -25,6 +26,7 @@ def evaluate(
     top_k: int = 20,
     matching_weight: float = 1.0,
     dual_softmax: bool = False,
+    choice_score: ChoiceScore | None = None,
     explanations: bool = False,
     device: str = "auto",
     json: bool = False,
@@ -43,6 +45,8 @@ def evaluate(
         top_k: Best matches that the cross-modal pass reads again; 0 leaves re-ranking out.
         matching_weight: A re-ranked score is cross-modal + this weight x matching.
         dual_softmax: Also report scores normalised over all queries (not fair to compare).
+        choice_score: What multiple choice compares: both matching scores in sum, or one of them
+            (the paper's own code: cross_modal); by default as the checkpoint says.
         explanations: Also explain every clip, and measure the maps against the objects' true boxes
             and the words against their true parts of speech; for generated clips.
         device: auto, cpu, cuda or mps.
@@ -64,8 +68,10 @@ def evaluate(
     manifest = source.manifest.split(source.split_name(split, "--split"))
     longest = _longest(pipeline, max_tokens)
     sampling = (config.clips, config.frames, config.image_size)
-    dataset = VideoTextDataset(manifest, *sampling, training=False, fit=config.image_fit)
+    seen = {"fit": config.image_fit, "middle": config.frame_middle}
+    dataset = VideoTextDataset(manifest, *sampling, training=False, **seen)
     options: dict[str, Any] = {"max_tokens": longest}
+    config.choice_score = choice_score or config.choice_score
     if task == "retrieval":
         options |= {"top_k": top_k, "matching_weight": matching_weight}
         options |= {"with_dual_softmax": dual_softmax}
@@ -77,7 +83,7 @@ def evaluate(
     if explanations:
         from snpkit.evaluation.grounding import measure_grounding
 
-        grounding = measure_grounding(pipeline.explain, manifest)
+        grounding = measure_grounding(pipeline.explain, manifest, middle=config.frame_middle)
     if json:
         from snpkit.commands.facts import command_line, machine_facts
 

@@ -121,8 +121,9 @@ def task_table(task: str, metrics: dict[str, Any]) -> str:
     if task == "retrieval":
         return metrics_table(metrics)
     if task == "multichoice":
+        chosen = "choosing by both scores" if metrics["choice_score"] == "both" else "the model"
         rows = {
-            "choosing by both scores": metrics["accuracy"],
+            chosen: metrics["accuracy"],
             "choosing by matching alone": metrics["matching"],
             "choosing by cross-modal score": metrics["cross_modal"],
             "chance": metrics["chance"],

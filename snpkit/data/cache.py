@@ -19,7 +19,7 @@ from snpkit.errors import UserError, VideoError
 from snpkit.video.guarded_reading import GuardedReader
 from snpkit.video.index import VideoIndex
 from snpkit.video.reader import open_index, read_indexed, window_of
-from snpkit.video.sampling import sample_frames
+from snpkit.video.sampling import Middle, sample_frames
 
 
 def clip_name(row: VideoText) -> str:
@@ -99,7 +99,12 @@ class FrameCache:
         return cls(frames, {name: spans[name] for name in decoded}, report)
 
     def read(
-        self, row: VideoText, clips: int, frames: int, generator: np.random.Generator | None
+        self,
+        row: VideoText,
+        clips: int,
+        frames: int,
+        generator: np.random.Generator | None,
+        middle: Middle = "upper",
     ) -> Tensor:
         """The frames that `read_clips` takes for the row: uint8 [clips, frames, 3, size, size].
 
@@ -110,7 +115,7 @@ class FrameCache:
         if name in self.report.reasons:
             raise VideoError(self.report.reasons[name])
         span = self.spans[name]
-        indices = sample_frames(len(span), clips, frames, generator) + span.start
+        indices = sample_frames(len(span), clips, frames, generator, middle) + span.start
         return self.frames[torch.from_numpy(indices)]
 
 

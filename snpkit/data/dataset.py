@@ -17,6 +17,7 @@ from snpkit.errors import UserError, VideoError
 from snpkit.video.guarded_reading import GuardedReader
 from snpkit.video.padding import pad_square
 from snpkit.video.reader import Fit, read_clips
+from snpkit.video.sampling import Middle
 
 # Draws of another sample before giving up: at 20 % unreadable, 100 failures in a row do not happen.
 _ATTEMPTS = 100
@@ -42,6 +43,7 @@ class VideoTextDataset(Dataset):
             scaled to `size` and the rest filled with zeros (items then have a "pixel_mask").
         min_scale: in training with fit="long", the long side is drawn uniformly from
             min_scale x size to size.
+        middle: which middle frame of a range, where none is drawn: see `sample_frames`.
         workers: threads that fill the cache; None takes two per core.
         max_unreadable: share of the videos that may be unreadable.
         guard_seconds: read each video in a process that may hang so long, or crash, without harm
@@ -70,6 +72,7 @@ class VideoTextDataset(Dataset):
         *,
         fit: Fit = "crop",
         min_scale: float = 1.0,
+        middle: Middle = "upper",
         workers: int | None = None,
         max_unreadable: float = 0.2,
         guard_seconds: float = 0.0,
@@ -83,7 +86,7 @@ class VideoTextDataset(Dataset):
         _check_fit(fit, min_scale, bool(cache))
         self.manifest, self.clips, self.frames, self.size = manifest, clips, frames, size
         self.training, self.seed, self.epoch = training, seed, 0
-        self.fit, self.min_scale = fit, min_scale
+        self.fit, self.min_scale, self.middle = fit, min_scale, middle
         self._max_unreadable = max_unreadable
         if cache is True:
             cache = FrameCache.build(
@@ -142,7 +145,8 @@ class VideoTextDataset(Dataset):
     def _read(self, row: VideoText, epoch: int, index: int) -> dict[str, Tensor]:
         generator = np.random.default_rng([self.seed, epoch, index]) if self.training else None
         if self.cache:
-            return {"frames": self.cache.read(row, self.clips, self.frames, generator)}
+            sampling = (self.clips, self.frames, generator, self.middle)
+            return {"frames": self.cache.read(row, *sampling)}
         known = self._report.reasons.get(clip_name(row))
         if known:
             raise VideoError(known)
@@ -151,6 +155,7 @@ class VideoTextDataset(Dataset):
             side = max(round(side * generator.uniform(self.min_scale, 1)), 1)
         options = {"clips": self.clips, "frames": self.frames, "size": side, "fit": self.fit}
         options |= {"start": row.start, "end": row.end, "generator": generator}
+        options |= {"middle": self.middle}
         with self._file(row, index) as path:
             pictures = self._read_clips(path, **options)
         if self.fit == "crop":

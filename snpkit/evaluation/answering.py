@@ -19,6 +19,7 @@ from snpkit.evaluation.encoding import (
     to_model,
 )
 from snpkit.language.tokenizer import encode_captions
+from snpkit.model.downstream import choice_logits
 
 if TYPE_CHECKING:
     from snpkit.model.base import SNPPreTrainedModel
@@ -141,8 +142,9 @@ def evaluate_choices(
     """Accuracy in choosing the right option, in percent, by three scores.
 
     Returns:
-        {"accuracy" (of the sum of both scores, which training optimises), "matching",
-        "cross_modal", "chance", "questions", "left_out"}.
+        {"accuracy" (of the score that `model.config.choice_score` names, which training
+        optimises), "choice_score" (its name), "matching", "cross_modal", "chance", "questions",
+        "left_out"}.
     """
     rows = dataset.manifest.rows
     check_rows("multichoice", rows)
@@ -156,12 +158,13 @@ def evaluate_choices(
     matching, cross_modal = (torch.cat(parts) for parts in zip(*scores, strict=True))
     true = [label_of(rows[number]) for number in asked]
     columns = {
-        "accuracy": matching + cross_modal,
+        "accuracy": choice_logits(model.config, matching, cross_modal),
         "matching": matching,
         "cross_modal": cross_modal,
     }
     found = {name: accuracy(values.argmax(1).tolist(), true) for name, values in columns.items()}
     return found | {
+        "choice_score": model.config.choice_score,
         "chance": 100 / matching.shape[1],
         "questions": len(asked),
         "left_out": len(rows) - len(asked),
@@ -217,10 +220,8 @@ def choose(
     with evaluating(model):
         video = encode_one(model, *frames)
         ids, mask = to_model(model, batch.input_ids), to_model(model, batch.attention_mask)
-        matching, cross_modal = model.option_scores(
-            ids[None], mask[None], video.clip_features, video.clip_tokens
-        )
-    return _ranked(options, (matching + cross_modal)[0])
+        scores = model.option_scores(ids[None], mask[None], video.clip_features, video.clip_tokens)
+    return _ranked(options, choice_logits(model.config, *scores)[0])
 
 
 def _ranked(names: Sequence[str], logits: Tensor) -> list[tuple[str, float]]:

@@ -22,7 +22,7 @@ from torch import Tensor
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.synthetic.vocabulary import NOUN_WORDS, tag
 from snpkit.errors import UserError
-from snpkit.video.sampling import sample_frames
+from snpkit.video.sampling import Middle, sample_frames
 
 CONTENT = ("NOUN", "VERB", "ADJ")
 STOP = frozenset({"be", "is", "are", "was", "were"})  # verbs by their tag, not by their meaning
@@ -178,6 +178,7 @@ def measure_grounding(
     explain: Callable[[str, Path], Explained],
     manifest: Manifest,
     kinds: Sequence[str] = ("match", "counterfactual"),
+    middle: Middle = "upper",
 ) -> Grounding:
     """Explain every row of a generated manifest and compare with what is known of it.
 
@@ -185,6 +186,7 @@ def measure_grounding(
         explain: caption and file -> explanation, such as `Pipeline.explain`.
         manifest: rows with the generator's "tags", "composition" and "boxes".
         kinds: significance to hold contests of.
+        middle: which middle frame of a range `explain` reads: `config.frame_middle`.
 
     Raises:
         UserError: a row lacks that knowledge, or no row names its object.
@@ -202,8 +204,9 @@ def measure_grounding(
             relevance = found.relevance[place]  # [clips, frames, gh, gw]
             maps.append(relevance.flatten(0, 1))
             plain.append(contrast_maps(found.frames.flatten(0, 1), tuple(relevance.shape[-2:])))
-            seen = sample_frames(len(row.extra["boxes"]), *relevance.shape[:2]).reshape(-1)
-            boxes.append(torch.tensor(row.extra["boxes"], dtype=torch.float64)[seen])
+            of_frames = torch.tensor(row.extra["boxes"], dtype=torch.float64)
+            seen = sample_frames(len(of_frames), *relevance.shape[:2], middle=middle)
+            boxes.append(of_frames[seen.reshape(-1)])
     if not maps:
         raise UserError("No caption names its object; there is nothing to point at.")
     game, rival = (pointing_game(torch.stack(found), torch.stack(boxes)) for found in (maps, plain))

@@ -77,6 +77,7 @@ def encode_folder(
         "frames": frames or config.frames,
         "size": size or config.image_size,
         "fit": config.image_fit,
+        "middle": config.frame_middle,
     }
     files = find_videos(root)
     store = None if cache is None else IndexStore(Path(cache), root, model_key(model, sampling))

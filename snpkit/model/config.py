@@ -28,6 +28,9 @@ _CHOICES = {
     "negative_source": ("in_batch", "moco"),
     "negative_sampling": ("weighted", "uniform", "top_k", "nearest"),
     "answer_from": ("pooled", "pooled_and_clips"),
+    "answer_head": ("mlp", "linear"),
+    "choice_score": ("both", "cross_modal", "text_video"),
+    "frame_middle": ("upper", "lower"),
 }
 # The least and the most: beyond any real model, and less than what a machine hangs on.
 _WHOLE = {
@@ -108,6 +111,8 @@ class SNPConfig(PretrainedConfig):
         image_size: pixels a side of the frames.
         image_fit: "crop" (frames are the centre square) or "long" (whole pictures, the long side
             `image_size`, padded to a square with a `pixel_mask`).
+        frame_middle: which frame of a range is read when nothing is drawn, see `sample_frames`:
+            the "upper" or the "lower" of two middle ones (as the published code does).
         pooling: "mean" over frames and grid (the paper) or "mean_max" (mean plus maximum).
         text_mlm: "masked" (the text pass reads the masked caption) or "unmasked" (as the published
             code does: a copying task).
@@ -129,6 +134,11 @@ class SNPConfig(PretrainedConfig):
         answer_from: what the answer head of question answering reads: "pooled", the pooled vector
             of question and video (the paper), or "pooled_and_clips", the mean clip token as well,
             so that the gradient of an answer reaches the visual side without passing the layers.
+        answer_head: "mlp", a perceptron of two layers, or "linear", one layer (as in the published
+            code).
+        choice_score: what multiple choice compares: "both", the sum of the two matching scores,
+            "cross_modal" alone (as the published code does) or "text_video" alone. A twin tower
+            has only the last.
         tasks: the losses to compute.
 
     Raises:
@@ -173,6 +183,7 @@ class SNPConfig(PretrainedConfig):
         swin_joint_clips: bool = False,
         image_size: int = 64,
         image_fit: str = "crop",
+        frame_middle: str = "upper",
         image_mean: Sequence[float] = (0.485, 0.456, 0.406),
         image_std: Sequence[float] = (0.229, 0.224, 0.225),
         clips: int = 2,
@@ -196,6 +207,8 @@ class SNPConfig(PretrainedConfig):
         attentive_masking: float = 0.0,
         logit_scale: float | bool | None = None,
         answer_from: str = "pooled",
+        answer_head: str = "mlp",
+        choice_score: str = "both",
         tasks: Sequence[str] = TASKS,
         **kwargs: Any,
     ) -> None:

@@ -128,9 +128,11 @@ class SNPForQuestionAnswering(SNPPreTrainedModel):
         _refuse_twin_tower(config, type(self).__name__)
         hidden = config.hidden_size
         read = hidden if config.answer_from == "pooled" else 2 * hidden
-        self.answer_head = nn.Sequential(
-            nn.Linear(read, 2 * hidden), nn.ReLU(), nn.Linear(2 * hidden, config.num_labels)
-        )
+        self.answer_head: nn.Module = nn.Linear(read, config.num_labels)
+        if config.answer_head == "mlp":
+            self.answer_head = nn.Sequential(
+                nn.Linear(read, 2 * hidden), nn.ReLU(), nn.Linear(2 * hidden, config.num_labels)
+            )
         self.post_init()
 
     @property
@@ -169,7 +171,7 @@ class SNPForQuestionAnswering(SNPPreTrainedModel):
 
 
 class SNPForMultipleChoice(SNPPreTrainedModel):
-    """Choose the text that fits a video: the matching scores of the options, compared.
+    """Choose the text that fits a video: the options' scores (`config.choice_score`), compared.
 
     It has no weights of its own, so a pre-trained or retrieval model answers zero-shot.
     """
@@ -193,10 +195,25 @@ class SNPForMultipleChoice(SNPPreTrainedModel):
         """
         batch = {**(batch or {}), **inputs}
         clip_tokens, clip_features = self.encode_clips(batch)
-        matching, cross_modal = self.option_scores(
+        scores = self.option_scores(
             batch["input_ids"], batch["attention_mask"], clip_features, clip_tokens
         )
-        return _classify(self, matching + cross_modal, batch.get("labels"), "choice")
+        logits = choice_logits(self.config, *scores)
+        return _classify(self, logits, batch.get("labels"), "choice")
+
+
+def choice_logits(config: SNPConfig, matching: Tensor, cross_modal: Tensor) -> Tensor:
+    """What multiple choice compares, by `config.choice_score`.
+
+    Args:
+        matching, cross_modal: of `option_scores`, each [batch, options].
+
+    Returns:
+        [batch, options]; of a twin tower always the text-video scores.
+    """
+    if config.choice_score == "text_video" or config.architecture == "twin_tower":
+        return matching
+    return cross_modal if config.choice_score == "cross_modal" else matching + cross_modal
 
 
 DOWNSTREAM: dict[str, type[SNPPreTrainedModel]] = {

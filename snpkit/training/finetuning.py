@@ -119,6 +119,9 @@ def prepare_task(
     if task == "qa":
         options["answers"] = label_set(training.rows, recipe.task.answers, answers)
         config.answer_from = recipe.task.answer_from
+        config.answer_head = recipe.task.answer_head
+    elif task == "multichoice":
+        config.choice_score = recipe.task.choice_score
     seed_everything(recipe.seed)  # new weights are a function of the recipe's seed alone
     model = from_pretraining(task, given, config, **options)
     dataset = partial(make_dataset, recipe, cache=cache, progress=progress)

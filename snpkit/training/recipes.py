@@ -129,8 +129,8 @@ coco_vg_pvt = Recipe(
 webvid_swin = Recipe(
     name="webvid_swin",
     data=DataRecipe(
-        clips=4, frames=1, size=224, batch_size=_PAPER_BATCH, tokenizer="bert-base-uncased",
-        workers=8, cache=False,
+        clips=4, frames=1, size=224, middle="lower", batch_size=_PAPER_BATCH,
+        tokenizer="bert-base-uncased", workers=8, cache=False,
     ),
     model={"architecture": "snp", **_VIDEO_SWIN, **_BERT_BASE},
     optimisation=OptimisationRecipe(
@@ -157,15 +157,16 @@ def _paper_task(
     rate: float = 1e-5,
     steps: int = 25_000,
     answers: int = 1000,
+    score: str = "both",
     max_tokens: int = 30,
     choices: tuple[str, ...] = (),
 ) -> Recipe:
     """Fine-tuning of the paper: 16 clips, weight decay 1e-4, a tenth of the rate from 15k on."""
     return Recipe(
         name=name,
-        task=TaskRecipe(task, answers),
+        task=TaskRecipe(task, answers, answer_head="linear", choice_score=score),
         data=DataRecipe(
-            clips=16, frames=1, size=224, batch_size=32, max_tokens=max_tokens,
+            clips=16, frames=1, size=224, middle="lower", batch_size=32, max_tokens=max_tokens,
             tokenizer="bert-base-uncased", workers=8, cache=False,
         ),
         model={"architecture": "snp", **_VIDEO_SWIN, **_BERT_BASE},
@@ -177,6 +178,8 @@ def _paper_task(
         choices=(
             "The model section counts only when training starts from nothing.",
             "No warm-up: the paper names none for fine-tuning.",
+            "As in the published code: the lower of a range's two middle frames in evaluation, and "
+            "one linear layer as the answer head.",
             *choices,
         ),
     )
@@ -226,8 +229,9 @@ FINE_TUNING = (
     _paper_task("msvd_retrieval", "retrieval", rate=1e-6),
     _paper_task("msrvtt_qa", "qa", answers=1500),
     _paper_task("msvd_qa", "qa", steps=18_000, answers=1000),
-    _paper_task("msrvtt_mc", "multichoice",
-                choices=("The paper answers zero-shot from the retrieval model "
+    _paper_task("msrvtt_mc", "multichoice", score="cross_modal",
+                choices=("The cross-modal score alone decides, as in the published code.",
+                         "The paper answers zero-shot from the retrieval model "
                          "(`snpkit evaluate`); fine-tuning on choices is ours.",)),
 )  # fmt: skip
 

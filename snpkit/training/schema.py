@@ -37,6 +37,7 @@ class DataRecipe:
     frames: int = 4  # frames per clip
     size: int = 64  # pixels; frames are size x size
     fit: Literal["crop", "long"] = "crop"  # centre square; or long side = size, rest padded
+    middle: Literal["upper", "lower"] = "upper"  # the middle frame of a range, in evaluation
     min_scale: float = 1.0  # "long", in training: the long side is min_scale x size .. size
     batch_size: int = 64  # samples of one step over ALL processes (256 = 8 GPUs x 32)
     group: int = 1  # captions side by side in a batch that share their two commonest words
@@ -147,6 +148,8 @@ class TaskRecipe:
     answers: int = 1000  # "qa": the label set holds the commonest answers of the training split
     questions: int = 1  # "qa": questions about each video of a batch, which is encoded once for all
     answer_from: Literal["pooled", "pooled_and_clips"] = "pooled"  # "qa": see SNPConfig
+    answer_head: Literal["mlp", "linear"] = "mlp"  # "qa": the same
+    choice_score: Literal["both", "cross_modal", "text_video"] = "both"  # "multichoice": the same
 
     def __post_init__(self) -> None:
         _require(self.answers > 1, "task.answers must be 2 or more")

@@ -141,6 +141,7 @@ def make_config(recipe: Recipe, tokenizer: Any, text: str | None = None) -> SNPC
         "frames": recipe.data.frames,
         "image_size": recipe.data.size,
         "image_fit": recipe.data.fit,
+        "frame_middle": recipe.data.middle,
     }
     # transformers takes any keyword and stores it: a mistyped field would be silently without use.
     known = inspect.signature(SNPConfig).parameters.keys()
@@ -183,6 +184,7 @@ def make_dataset(
     """
     data = recipe.data
     options = {"seed": recipe.seed, "cache": cache or data.cache, "progress": progress}
-    options |= {"fit": data.fit, "min_scale": data.min_scale, "guard_seconds": data.guard_seconds}
+    options |= {"fit": data.fit, "min_scale": data.min_scale, "middle": data.middle}
+    options["guard_seconds"] = data.guard_seconds
     kind = ShardDataset if isinstance(manifest.rows, ShardRows) else VideoTextDataset
     return kind(manifest, data.clips, data.frames, data.size, training, **options)

@@ -40,6 +40,7 @@ def start_from(checkpoint: str | Path, recipe: Recipe) -> tuple["Pipeline", SNPC
         )
     config.clips, config.image_fit = data.clips, data.fit
     config.image_size, config.frames = asked
+    config.frame_middle = data.middle
     # How attention is computed is no property of weights, and no checkpoint keeps it.
     chosen = recipe.model.get("attn_implementation", config._attn_implementation)
     config._attn_implementation = chosen

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from snpkit.errors import UserError
 from snpkit.video.reader import Fit, read_clips
+from snpkit.video.sampling import Middle
 
 
 def pad_square(frames: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -38,11 +39,13 @@ def read_square(
     *,
     size: int,
     fit: Fit,
+    middle: Middle = "upper",
     read: Callable[..., Tensor] = read_clips,
 ) -> tuple[Tensor, Tensor | None]:
     """The middle frames of a video as a model reads them: its clips, frames, size and fit.
 
     Args:
+        middle: which middle frame of a range: see `sample_frames`.
         read: `read_clips`, or a GuardedReader in its place.
 
     Returns:
@@ -52,5 +55,5 @@ def read_square(
     Raises:
         VideoError: the file cannot be read; one sentence that names it.
     """
-    pictures = read(path, clips=clips, frames=frames, size=size, fit=fit)
+    pictures = read(path, clips=clips, frames=frames, size=size, fit=fit, middle=middle)
     return pad_square(pictures, size) if fit == "long" else (pictures, None)

@@ -15,7 +15,7 @@ import torch
 from snpkit.errors import UserError, VideoError
 from snpkit.video import decord_backend, images, index, pyav_backend
 from snpkit.video.index import VideoIndex, VideoInfo
-from snpkit.video.sampling import frames_within, sample_frames
+from snpkit.video.sampling import Middle, frames_within, sample_frames
 
 Backend = Literal["auto", "decord", "pyav"]
 Fit = Literal["crop", "long"]
@@ -40,6 +40,7 @@ def read_clips(
     start: float | None = None,
     end: float | None = None,
     generator: np.random.Generator | None = None,
+    middle: Middle = "upper",
     backend: Backend = "auto",
 ) -> torch.Tensor:
     """Read `clips` clips of `frames` frames, spread over the video (see `sample_frames`).
@@ -54,6 +55,7 @@ def read_clips(
         start: begin of the window to read, in seconds; None is the begin of the video.
         end: end of the window, in seconds; None is the end of the video.
         generator: draws random frames; None takes the middle ones.
+        middle: which middle frame of a range: see `sample_frames`.
         backend: "decord", "pyav" or "auto".
 
     Returns:
@@ -64,7 +66,7 @@ def read_clips(
     """
     file = open_index(path)
     window = window_of(file, start, end)
-    indices = sample_frames(len(window), clips, frames, generator) + window.start
+    indices = sample_frames(len(window), clips, frames, generator, middle) + window.start
     pictures = read_indexed(file, indices.reshape(-1), size=size, fit=fit, backend=backend)
     return pictures.unflatten(0, (clips, frames))
 

@@ -1,14 +1,21 @@
 """Which frames of a video to look at: pure functions of the frame count (paper, section IV)."""
 
 import math
+from typing import Literal
 
 import numpy as np
 
 from snpkit.errors import UserError
 
+Middle = Literal["upper", "lower"]
+
 
 def sample_frames(
-    frame_count: int, clips: int, frames: int, generator: np.random.Generator | None = None
+    frame_count: int,
+    clips: int,
+    frames: int,
+    generator: np.random.Generator | None = None,
+    middle: Middle = "upper",
 ) -> np.ndarray:
     """Cut a video into `clips * frames` equal ranges and take one frame of each.
 
@@ -21,6 +28,8 @@ def sample_frames(
         clips: clips per video, at least 1.
         frames: frames per clip, at least 1.
         generator: where the random numbers come from; None takes the middle frames.
+        middle: which of the two middle frames of a range of even length; the published code takes
+            the "lower". (Where a video has fewer frames than ranges it also repeats other frames.)
 
     Returns:
         int64 [clips, frames], never decreasing, each in [0, frame_count).
@@ -34,8 +43,10 @@ def sample_frames(
             "each of the three must be at least 1."
         )
     first, stop = _ranges(frame_count, clips * frames)
-    # For a range of even length the upper of its two middle frames.
-    chosen = (first + stop) // 2 if generator is None else generator.integers(first, stop)
+    if generator is None:
+        chosen = (first + stop - (middle == "lower")) // 2
+    else:
+        chosen = generator.integers(first, stop)
     return chosen.astype(np.int64).reshape(clips, frames)
 
 

@@ -40,6 +40,18 @@ def test_testing_takes_the_middle_frames(manifest, cached, from_memory):
         assert (dataset[3]["frames"] == expected).all()
 
 
+@pytest.mark.parametrize("from_memory", [False, True])
+def test_testing_takes_the_lower_middle_frames_where_asked(manifest, cached, from_memory):
+    cache = cached if from_memory else False
+    for number, expected in ((0, [0, 2, 4, 6]), (2, [0, 3, 5, 8])):  # films of 8 and 10 frames
+        dataset = make(manifest, cache, training=False, middle="lower")
+        assert numbers(dataset[number]["frames"].flatten(0, 1)) == expected
+        upper = make(manifest, cache, training=False)[number]["frames"]
+        assert numbers(upper.flatten(0, 1)) != expected
+        drawn = [make(manifest, cache, middle=name)[number] for name in ("lower", "upper")]
+        assert same(*drawn)  # in training frames are drawn
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_memory_and_files_give_the_same_items(manifest, cached, training):
     from_memory = make(manifest, cached, training=training)

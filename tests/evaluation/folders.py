@@ -19,6 +19,7 @@ class Colours(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(weight))
         defaults = {"clips": 1, "frames": 1, "image_size": 8, "image_fit": "crop"}
+        defaults["frame_middle"] = "upper"
         self.config = SimpleNamespace(**(defaults | config))
         self.read = 0
 

@@ -98,6 +98,26 @@ def test_choices_are_counted_as_by_hand_and_zero_shot(pipeline):
     assert found["accuracy"] >= 60  # wrong options of other clips are easy
 
 
+@pytest.mark.parametrize(("score", "column"), [("cross_modal", 1), ("text_video", 0)])
+def test_zero_shot_choices_by_one_score_alone(pipeline, score, column, monkeypatch):
+    rows = shipped()
+    config = deepcopy(pipeline.model.config)
+    config.choice_score = score
+    monkeypatch.setattr(pipeline.model, "config", config)
+    # The two scores are made to disagree: one is right about every row, the other about none.
+    scores = torch.zeros(2, 1, 5)
+    scores[column, 0, 2], scores[1 - column, 0, 3] = 1, 9
+    stand_in = lambda ids, *_: tuple(scores.expand(2, len(ids), 5))  # noqa: E731
+    monkeypatch.setattr(pipeline.model, "option_scores", stand_in)
+    found = evaluate_choices(pipeline.model, pipeline.tokenizer, dataset_of(shipped(label=2)))
+    assert found["accuracy"] == 100
+    assert (found["matching"], found["cross_modal"]) == ((0, 100) if column else (100, 0))
+    options = rows[0].extra["options"]
+    ranked = pipeline.choose(options, samples_folder() / rows[0].video)
+    expected = scores[column, 0].softmax(0)[2].item()
+    assert ranked[0] == (options[2], pytest.approx(expected))
+
+
 def test_an_unreadable_video_is_left_out_and_counted(pipeline, tmp_path):
     rows = shipped()
     broken = SimpleNamespace(**vars(rows[0])).video

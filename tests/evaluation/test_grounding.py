@@ -158,6 +158,13 @@ def test_measuring_joins_the_words_map_with_the_boxes_of_the_frames_seen(manifes
     assert list(wrong.contests) == ["match"]
 
 
+def test_the_boxes_are_those_of_the_middle_frames_that_the_model_reads(manifest):
+    for row in manifest.rows:  # the upper one of each two frames shows the kite elsewhere
+        row.extra["boxes"][1::2] = [[0, 0, 0.25, 0.25]] * 4
+    assert measure_grounding(oracle, manifest).pointing.frames_hit == 0
+    assert measure_grounding(oracle, manifest, middle="lower").pointing.frames_hit == 1
+
+
 def test_rows_that_know_nothing_are_named(manifest):
     rows = [replace(manifest.rows[0], id="bare", extra={"tags": []})]
     with pytest.raises(UserError, match=r"bare lacks \['boxes', 'composition'\]"):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from snpkit.errors import VideoError
 from snpkit.evaluation import index_folder
 from snpkit.evaluation.index_folder import encode_folder
+from snpkit.video.reader import read_clips
 from tests.data import misbehaving
 from tests.evaluation.folders import COLOURS, LONG_AGO, Colours, paint
 from tests.video.films import write_film
@@ -43,6 +44,17 @@ def test_a_folder_is_encoded_once(folder, kept):
     assert first.read == index.encoded == 3 and index.kept_in.is_relative_to(kept)
     again = encode_folder(second, folder, cache=kept)
     assert second.read == again.encoded == 0 and same_as_fresh(again, second, folder)
+
+
+def test_videos_are_indexed_by_the_middle_frames_of_the_model(tmp_path):
+    film = write_film(tmp_path / "film.mp4", 8)
+    found = {}
+    for middle in ("lower", "upper"):
+        index = encode_folder(Colours(clips=2, frame_middle=middle), tmp_path)
+        seen = read_clips(film, 2, 1, size=8, middle=middle).float().mean(dim=(1, 3, 4)) / 255
+        found[middle] = index.videos.clip_tokens[0]
+        torch.testing.assert_close(found[middle], seen, rtol=0, atol=1e-6)
+    assert not torch.equal(*found.values())
 
 
 def test_an_unchanged_file_is_not_even_opened(folder, kept, monkeypatch):

@@ -39,7 +39,8 @@ def colour_model(toy, tokenizer):
     class ColourModel(toy.Model):
         def __init__(self):
             super().__init__()
-            self.config = SimpleNamespace(clips=1, frames=1, image_size=8, image_fit="crop")
+            self.config = SimpleNamespace(clips=1, frames=1, image_size=8, image_fit="crop",
+                                          frame_middle="upper")
 
         def encode_text(self, input_ids, attention_mask):
             words = tokenizer.convert_tokens_to_ids(list(COLOURS))

@@ -12,6 +12,7 @@ from snpkit.model.downstream import (
     SNPForMultipleChoice,
     SNPForQuestionAnswering,
     SNPForRetrieval,
+    choice_logits,
     from_pretraining,
 )
 from snpkit.model.pretraining import SNPForPreTraining
@@ -123,6 +124,36 @@ def test_options_are_scored_one_by_one(pretrained):
         batch["input_ids"], batch["attention_mask"], video.clip_features, video.clip_tokens
     )
     assert torch.allclose(sum(scores), output.logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("score", ["both", "cross_modal", "text_video"])
+def test_the_score_that_chooses_can_be_chosen(pretrained, score):
+    matching, cross_modal = torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0, 8.0]])
+    config = copy.deepcopy(pretrained.config)
+    config.choice_score = score
+    expected = {"both": [5, 10], "cross_modal": [4, 8], "text_video": [1, 2]}[score]
+    assert choice_logits(config, matching, cross_modal).tolist() == [expected]
+    twin = small_config(architecture="twin_tower", choice_score=score)
+    assert choice_logits(twin, matching, cross_modal).tolist() == [[1, 2]]
+    model = from_pretraining("multichoice", None, config).eval()
+    model.option_scores = lambda *_: (matching, cross_modal)
+    assert model(batch_of(options=2)).logits.tolist() == [expected]
+
+
+def test_the_answer_head_may_be_one_layer(pretrained, tmp_path):
+    config = copy.deepcopy(pretrained.config)
+    config.answer_head = "linear"
+    model = from_pretraining("qa", pretrained, config, answers=ANSWERS).eval()
+    shapes = {n: list(p.shape) for n, p in model.answer_head.named_parameters()}
+    assert shapes == {"weight": [3, 24], "bias": [3]}
+    batch = batch_of()
+    clips = model.encode_video(batch["pixel_values"]).clip_tokens
+    joint = model.network.cross_modal_pass(batch["input_ids"], batch["attention_mask"], clips)
+    expected = joint.pooled @ model.answer_head.weight.T + model.answer_head.bias
+    assert torch.allclose(model(batch).logits, expected, atol=1e-5)
+    model.save_pretrained(tmp_path)
+    again = SNPForQuestionAnswering.from_pretrained(tmp_path).eval()
+    assert torch.equal(again.answer_head.weight, model.answer_head.weight)
 
 
 @pytest.mark.parametrize("task", ["retrieval", "qa", "multichoice"])

@@ -84,6 +84,22 @@ def test_a_run_learns_is_measured_and_resumes_to_the_same_weights(corpus, tmp_pa
     assert all(-1e-5 < loss < 100 for loss in losses)
 
 
+def test_the_recipe_decides_the_head_the_score_and_the_middle_frame(corpus):
+    pipeline = snpkit.load("laptop", device="cpu")
+    given = {"task.answer_head": "linear", "task.choice_score": "cross_modal"}
+    for start in ("laptop", None):
+        changes = given | {"data.middle": "lower"}
+        asked = setup_of(corpus, "qa", start, **changes)
+        assert isinstance(asked.model.answer_head, torch.nn.Linear)
+        assert (asked.batches.dataset.middle, asked.held_out.middle) == ("lower", "lower")
+        chosen = setup_of(corpus, "multichoice", start, **changes).model.config
+        assert (chosen.choice_score, chosen.frame_middle) == ("cross_modal", "lower")
+    # The configuration keeps it: whoever loads the checkpoint reads the same frames.
+    pipeline.model.config.frame_middle = asked.model.config.frame_middle
+    video = corpus / asked.held_out.manifest.rows[0].video
+    assert torch.equal(pipeline.read(video), asked.held_out[0]["frames"])
+
+
 def test_from_nothing_has_its_own_words_and_other_weights(corpus):
     given, nothing = setup_of(corpus, "qa"), setup_of(corpus, "qa", start=None)
     assert nothing.table is None and given.table is not None
@@ -158,6 +174,12 @@ def test_the_command_measures_and_evaluate_agrees(corpus, tmp_path, capsys):
         assert measured[name] == pytest.approx(written[name])
     assert main(["evaluate", "laptop", "--task", "qa", "--data", data]) == 2
     assert "snpkit finetune qa" in capsys.readouterr().err
-    choices = str(corpus / "choices.jsonl")
-    assert main(["evaluate", "laptop", "--task", "multichoice", "--data", choices]) == 0
+    choices = ["--task", "multichoice", "--data", str(corpus / "choices.jsonl")]
+    assert main(["evaluate", "laptop", *choices]) == 0
     assert "choosing by both scores" in capsys.readouterr().out
+    found = {}
+    for score, column in (("cross_modal", "cross_modal"), ("text_video", "matching")):
+        assert main(["evaluate", "laptop", *choices, "--choice-score", score, "--json"]) == 0
+        found[score] = json.loads(capsys.readouterr().out)
+        assert found[score]["accuracy"] == found[score][column]
+        assert found[score]["choice_score"] == score

@@ -48,6 +48,9 @@ def test_paper_settings_of_fine_tuning(name):
     assert (step.weight_decay, step.schedule, step.gamma) == (1e-4, "step", 0.1)
     assert step.milestones == (15_000,)
     assert (recipe.data.clips, recipe.data.batch_size) == (16, 32)
+    assert recipe.data.middle == "lower" and recipe.task.answer_head == "linear"
+    score = "cross_modal" if recipe.task.name == "multichoice" else "both"
+    assert recipe.task.choice_score == score
 
 
 def test_label_sets_of_the_paper():
@@ -60,7 +63,7 @@ def test_what_differs_between_the_papers_recipes():
     assert (webvid.data.clips, webvid.data.frames, webvid.data.size) == (4, 1, 224)
     assert (webvid.optimisation.epochs, webvid.optimisation.milestones) == (10, (5,))
     assert (coco.data.clips, coco.data.frames) == (1, 1)
-    assert webvid.data.fit == "crop"
+    assert (webvid.data.fit, webvid.data.middle) == ("crop", "lower")
     for images in (coco, get_recipe("coco_vg_resnet")):
         assert (images.data.size, images.data.fit, images.data.min_scale) == (768, "long", 0.5)
         assert not images.data.cache

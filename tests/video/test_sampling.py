@@ -58,6 +58,25 @@ def test_testing_takes_the_middle_frames():
     assert sample_frames(16, 2, 2).tolist() == [[2, 6], [10, 14]]
 
 
+def test_the_lower_of_two_middle_frames_as_the_published_code_takes_it():
+    assert sample_frames(10, 1, 1, middle="lower").tolist() == [[4]]
+    assert sample_frames(15, 1, 3, middle="lower").tolist() == [[2, 7, 12]]
+    assert sample_frames(16, 2, 2, middle="lower").tolist() == [[1, 5], [9, 13]]
+    assert sample_frames(2, 1, 4, middle="lower").tolist() == [[0, 0, 1, 1]]
+
+
+@given(st.integers(1, 60), small, small)
+def test_the_lower_middle_has_as_many_frames_of_its_range_before_it_as_the_upper_has_behind(
+    frame_count, clips, frames
+):
+    # Turned round, the ranges of an evenly cut video are its own ranges, from the last to the first
+    count = frame_count * clips * frames
+    lower = sample_frames(count, clips, frames, middle="lower").reshape(-1)
+    upper = sample_frames(count, clips, frames).reshape(-1)
+    assert (count - 1 - lower[::-1]).tolist() == upper.tolist()
+    assert (upper - lower == 1 - frame_count % 2).all()
+
+
 def test_short_videos_repeat_frames():
     assert sample_frames(1, 2, 2).tolist() == [[0, 0], [0, 0]]
     assert sample_frames(2, 1, 4).tolist() == [[0, 0, 1, 1]]
