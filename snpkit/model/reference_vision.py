@@ -8,6 +8,7 @@ bias-free matrix (`img_proj`, where the width is not yet the text's), both or ne
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -51,11 +52,22 @@ _PVT = (
     (rf"{_THEIRS}\.mlp\.fc(?P<number>[12])", f"{_OURS}.mlp.dense{{number}}"),
     (rf"{_THEIRS}\.mlp\.dwconv\.dwconv", f"{_OURS}.mlp.dwconv.dwconv"),
 )
+_TABLES = {"resnet50": _RESNET, "pvt_v2_b2": _PVT}
 _SWIN = r"(?:patch_embed|layers\.\d+|norm)\..+"  # their table is `swin_name`'s
 _POSITIONS = r"layers\.\d+\.blocks\.\d+\.attn\.relative_position_index"
 
 _ROOTS = {"resnet50": "model", "pvt_v2_b2": "model", "video_swin_s": "swin", "video_swin_b": "swin"}
 _HEADS = ("fc", "head", "cls_head")  # classifiers of ResNet, PVTv2 and Video Swin
+
+
+def vision_of(names: Mapping[str, Tensor]) -> str:
+    """`config.vision` of the encoder that published weights hold; "features" without one."""
+    patches = names.get(f"{ENCODER}swin.patch_embed.proj.weight")
+    if patches is not None:
+        return "video_swin_b" if len(patches) > 96 else "video_swin_s"
+    if f"{ENCODER}model.patch_embed1.proj.weight" in names:
+        return "pvt_v2_b2"
+    return "resnet50" if any(n.startswith(f"{ENCODER}model.") for n in names) else "features"
 
 
 class VisionNames:
@@ -85,7 +97,12 @@ class VisionNames:
         if part.split(".")[0] in _HEADS:
             return {}
         if re.fullmatch(_POSITIONS, part) and self._window:
-            self._check_positions(name, value)
+            # A constant of the window, which we compute.
+            if not torch.equal(value.cpu(), relative_index(self._window, self._window)):
+                raise CheckpointError(
+                    f"The reference weights hold positions of another window than {self._window}: "
+                    f"{name}."
+                )
             return {}
         names = [f"backbone.{ours}" for ours in _our_names(part, self._vision)]
         if not names or not self._own.issuperset(names):
@@ -93,28 +110,16 @@ class VisionNames:
         tensors = torch.atleast_1d(value).chunk(2) if len(names) == 2 else (value,)
         return {f"video.encoder.{n}": t for n, t in zip(names, tensors, strict=False)}
 
-    def _check_positions(self, name: str, value: Tensor) -> None:
-        # A constant of the window, which we compute.
-        if not torch.equal(value.cpu(), relative_index(self._window, self._window)):
-            raise CheckpointError(
-                f"The reference weights hold positions of another window than {self._window}: "
-                f"{name}."
-            )
-
 
 def _our_names(name: str, vision: str) -> list[str]:
     """Our names of a published parameter below its root: one, two for keys and values, or none."""
-    if vision == "resnet50":
-        first, dot, rest = name.partition(".")
-        return _look_up(_PLACES.get(first, first) + dot + rest, _RESNET)
-    if vision == "pvt_v2_b2":
-        return _look_up(name, _PVT)
-    return [swin_name(name)] if re.fullmatch(_SWIN, name) else []
-
-
-def _look_up(name: str, table: tuple[tuple[str, str], ...]) -> list[str]:
+    if vision not in _TABLES:
+        return [swin_name(name)] if re.fullmatch(_SWIN, name) else []
     module, _, tensor = name.rpartition(".")
-    for pattern, ours in table:
+    if vision == "resnet50":
+        first, dot, rest = module.partition(".")
+        module = _PLACES.get(first, first) + dot + rest
+    for pattern, ours in _TABLES[vision]:
         match = re.fullmatch(pattern, module)
         if match:
             fields: dict[str, Any] = match.groupdict()

@@ -1,6 +1,7 @@
 """Small cases for the model's tests: the golden one, and random weights and batches."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -87,12 +88,12 @@ def random_weights(config: SNPConfig, seed: int = 0) -> dict[str, Tensor]:
     }
 
 
-def build(config: SNPConfig, weights: dict[str, Tensor]) -> SNPForPreTraining:
-    """Our model with these weights, in float64."""
+def build(config: SNPConfig, weights: dict[str, Tensor], *options: Any) -> SNPForPreTraining:
+    """Our model with these weights, in float64; `options` are task and answers."""
     default = torch.get_default_dtype()
     try:
         torch.set_default_dtype(torch.float64)
-        return from_reference(weights, config)
+        return from_reference(weights, config, *options)
     finally:
         torch.set_default_dtype(default)
 
