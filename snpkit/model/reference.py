@@ -6,12 +6,12 @@ pooled vector of question and video as the answer head.
 
 The visual encoder comes with them where `config.vision` is "resnet50", "pvt_v2_b2", "video_swin_s"
 (which the published code calls Swin-B) or "video_swin_b"; `reference_vision.py` knows their names.
-What the published models do and no weight says is in `PUBLISHED`.
 """
 
 import copy
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -55,6 +55,7 @@ _IGNORED = (r".*\.position_ids", r"(?:.*\.)?moco_utils\..+", r".*\.num_batches_t
 # DistributedDataParallel puts "module." before all names; a saved pre-training run holds the model,
 # and its heads beside it, as `model`.
 _WRAPPERS = re.compile(r"(?:module\.)*(?:model\.(?=(?:model|mlm_head|itm_head)\.))?")
+_plain = partial(_WRAPPERS.sub, "", count=1)
 
 # Choices of the published code, which do not follow from weights: fields of SNPConfig.
 PUBLISHED: dict[str, Any] = {
@@ -75,8 +76,8 @@ def from_reference(
     A whole published checkpoint is read too: prefixes of DistributedDataParallel are taken off,
     MoCo copies and a backbone's classifier are ignored by name, a tensor saved under several names
     must be the same under each. Loading is strict: all parameters must be there, and nothing
-    unknown. Of what the weights decide the model's own copy of `config` speaks: where they project
-    the grid with a bias, `vision_projection="affine"`; for "qa" `answer_head="linear"`.
+    unknown. What the weights decide the model's copy of `config` says: for "qa" `answer_head` is
+    "linear", and where they project the grid with a bias `vision_projection` is "affine".
 
     Args:
         state_dict: name -> tensor, in any floating type; the model takes torch's default type. Or
@@ -144,9 +145,9 @@ def published_config(
         vision = vision_of(found)
     except (KeyError, TypeError, ValueError):
         raise CheckpointError("The weights lack a BERT under the published names.") from None
-    heads = heads or hidden // 64 or 1
+    heads = heads or hidden // 64
     if heads < 1 or hidden % heads:
-        raise CheckpointError(f"A width of {hidden} cannot be shared by {heads} attention heads.")
+        raise CheckpointError(f"{heads} heads cannot share {hidden} numbers; say how many.")
     # One encoder under two names, or two: then their tensors differ.
     names = {name: name.replace(separate, bert) for name in found if name.startswith(separate)}
     three = any(n not in found or not torch.equal(found[n], found[s]) for s, n in names.items())
@@ -174,9 +175,8 @@ def _unwrapped(state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _compare(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    own_names = {n for n in own if not n.startswith("moco.")}
-    optional = {"log_scales"} | {n for n in own_names if n.endswith("num_batches_tracked")}
-    missing = sorted(own_names - weights.keys() - optional)
+    own_names = {n for n in own if not re.fullmatch(r"moco\..+|.+\.num_batches_tracked", n)}
+    missing = sorted(own_names - weights.keys() - {"log_scales"})
     unknown = sorted(weights.keys() - own_names)
     wrong = sorted(
         f"{n} {tuple(weights[n].shape)} instead of {tuple(own[n].shape)}"
@@ -215,10 +215,6 @@ def _rename(state_dict: Mapping[str, Any], model: SNPMatchingModel) -> dict[str,
     if unknown:
         raise CheckpointError(f"The reference weights hold unknown names: {sorted(unknown)}.")
     return join_projection(renamed)
-
-
-def _plain(name: str) -> str:
-    return _WRAPPERS.sub("", name, count=1)
 
 
 def _target(name: str, rules: tuple[tuple[str, str], ...]) -> str | None:

@@ -148,6 +148,25 @@ def test_evaluate_prints_the_metrics_of_the_run(tiny_run, capsys):
     assert "chance text to video" in capsys.readouterr().out
 
 
+def test_evaluate_reads_the_middle_frames_of_the_model(tiny_run, monkeypatch, capsys):
+    pipeline, seen = snpkit.load(tiny_run / "run" / "last", device="cpu"), []
+    pipeline.model.config.frame_middle = "lower"
+    monkeypatch.setattr("snpkit.load", lambda *_, **__: pipeline)
+
+    def measure(task, model, tokenizer, dataset, **options):
+        seen.append(dataset.middle)
+        return {"queries": 1}
+
+    monkeypatch.setattr("snpkit.training.finetuning.evaluate_task", measure)
+    monkeypatch.setattr(
+        "snpkit.evaluation.grounding.measure_grounding",
+        lambda explain, manifest, middle: seen.append(middle),
+    )
+    data = ["--data", str(tiny_run / "corpus" / "manifest.jsonl"), "--split", "validation"]
+    assert main(["evaluate", "any", *data, "--explanations", "--json"]) == 0
+    assert seen == ["lower", "lower"]
+
+
 def test_evaluate_measures_explanations_beside_chance(tiny_run, capsys):
     data = ["--data", str(tiny_run / "corpus" / "manifest.jsonl"), "--split", "validation"]
     command = ["evaluate", str(tiny_run / "run" / "last"), *data, "--top-k", "0", "--explanations"]

@@ -186,8 +186,8 @@ def test_one_head_for_64_numbers_and_none_for_a_width_that_they_cannot_share() -
     config = small_config(hidden_size=128, num_attention_heads=2)
     assert published_config(fine_tuned(config, "qa")).num_attention_heads == 2
     weights = fine_tuned(small_config(), "qa")
-    for heads in (5, -1):
-        with pytest.raises(CheckpointError, match=f"24 cannot be shared by {heads} attention"):
+    for heads in (5, -1, 0):
+        with pytest.raises(CheckpointError, match=f"{heads} heads cannot share 24"):
             published_config(weights, heads)
 
 
