@@ -85,7 +85,6 @@ def test_a_run_learns_is_measured_and_resumes_to_the_same_weights(corpus, tmp_pa
 
 
 def test_the_recipe_decides_the_head_the_score_and_the_middle_frame(corpus):
-    pipeline = snpkit.load("laptop", device="cpu")
     given = {"task.answer_head": "linear", "task.choice_score": "cross_modal"}
     for start in ("laptop", None):
         changes = given | {"data.middle": "lower"}
@@ -94,10 +93,6 @@ def test_the_recipe_decides_the_head_the_score_and_the_middle_frame(corpus):
         assert (asked.batches.dataset.middle, asked.held_out.middle) == ("lower", "lower")
         chosen = setup_of(corpus, "multichoice", start, **changes).model.config
         assert (chosen.choice_score, chosen.frame_middle) == ("cross_modal", "lower")
-    # The configuration keeps it: whoever loads the checkpoint reads the same frames.
-    pipeline.model.config.frame_middle = asked.model.config.frame_middle
-    video = corpus / asked.held_out.manifest.rows[0].video
-    assert torch.equal(pipeline.read(video), asked.held_out[0]["frames"])
 
 
 def test_from_nothing_has_its_own_words_and_other_weights(corpus):
