@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from snpkit.errors import CheckpointError, UserError
+from snpkit.model.base import SNPPreTrainedModel
 from snpkit.model.config import SNPConfig
 from snpkit.model.downstream import DOWNSTREAM
-from snpkit.model.matching import SNPMatchingModel
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.model.reference_vision import PROJECTION, VisionNames, join_projection, vision_of
 
@@ -70,7 +70,7 @@ def from_reference(
     config: SNPConfig,
     task: str = "pretraining",
     answers: Sequence[str] | None = None,
-) -> SNPMatchingModel:
+) -> SNPPreTrainedModel:
     """Build the model of `config` from weights under the published code's names.
 
     A whole published checkpoint is read too: prefixes of DistributedDataParallel are taken off,
@@ -190,7 +190,7 @@ def _compare(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
         )
 
 
-def _rename(state_dict: Mapping[str, Any], model: SNPMatchingModel) -> dict[str, Tensor]:
+def _rename(state_dict: Mapping[str, Any], model: SNPPreTrainedModel) -> dict[str, Tensor]:
     rules = _RULES + (_SEPARATE if model.config.architecture == "three_fusion" else _SHARED)
     vision = VisionNames(model.config.vision, model.video.encoder)
     renamed: dict[str, Tensor] = {}
