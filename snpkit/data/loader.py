@@ -11,9 +11,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from snpkit.data.dataset import VideoTextDataset, collate
+from snpkit.data.video_ids import RowsByClip
 from snpkit.errors import UserError
 
 _AHEAD = 2  # batches that threads read while one is in use
+_CAPTIONS = 0x63617074  # sets the random numbers that choose captions apart from those of the order
 
 
 class ShuffledBatches:
@@ -22,9 +24,15 @@ class ShuffledBatches:
     Iterating yields the batches that are left of the present epoch and moves the position along;
     the order depends on (seed, epoch) only, so that the position is all there is to save.
 
+    With `clips` an epoch visits every clip once, with one of its samples (captions) drawn anew each
+    epoch: no clip stands twice in a batch, where it would be its own negative. An epoch then has as
+    many samples as there are clips. Where every clip has one sample, the order is the same as
+    without `clips`.
+
     Attributes:
         epoch: the present epoch, from 0.
         position: batches of it that are taken.
+        visited: samples that an epoch visits: all, or one of each clip.
     """
 
     def __init__(
@@ -38,6 +46,7 @@ class ShuffledBatches:
         world_size: int = 1,
         kinds: np.ndarray | None = None,
         group: int = 1,
+        clips: np.ndarray | None = None,
     ) -> None:
         """Set up epoch 0.
 
@@ -50,14 +59,20 @@ class ShuffledBatches:
             world_size: ... of so many.
             kinds: int [size], the kind of each sample, and
             group: how many of one kind stand side by side, as far as there are so many.
+            clips: int [size], the clip that each sample shows (`snpkit.data.video_ids`); None =
+                an epoch visits every sample.
 
         Raises:
             UserError: there is no whole batch, or it does not divide among the processes.
         """
-        if batch_size < 1 or size < (batch_size if drop_last else 1):
-            raise UserError(
-                f"{size} samples give no batch of {batch_size}; choose a smaller batch size."
-            )
+        by_clip = None if clips is None else RowsByClip(clips)
+        self._by_clip = by_clip if by_clip is not None and len(by_clip) < size else None
+        self.visited = size if self._by_clip is None else len(self._by_clip)
+        if batch_size < 1 or self.visited < (batch_size if drop_last else 1):
+            what = f"{size} samples"
+            if self._by_clip is not None:
+                what = f"{self.visited} videos, each drawn once an epoch,"
+            raise UserError(f"{what} give no batch of {batch_size}; choose a smaller batch size.")
         if world_size > 1 and (batch_size % world_size or not drop_last):
             raise UserError(
                 f"A batch of {batch_size} does not divide among {world_size} processes; choose a "
@@ -70,7 +85,7 @@ class ShuffledBatches:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        whole, rest = divmod(self.size, self.batch_size)
+        whole, rest = divmod(self.visited, self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -91,11 +106,14 @@ class ShuffledBatches:
 
     def _shuffled(self, random: np.random.Generator) -> np.ndarray:
         """A random order of the samples, in which groups of one kind stand together."""
-        order = random.permutation(self.size)
+        order = random.permutation(self.visited)
+        if self._by_clip is not None:
+            order = self._by_clip.draw(caption_draws(self.seed, self.epoch))[order]
         if self.kinds is None or self.group == 1:
             return order
-        order = order[np.argsort(self.kinds[order], kind="stable")]  # kind by kind
-        _, counts = np.unique(self.kinds, return_counts=True)
+        kinds = self.kinds[order]
+        order = order[np.argsort(kinds, kind="stable")]  # kind by kind
+        _, counts = np.unique(kinds, return_counts=True)
         cuts = [
             start + offset
             for start, count in zip(counts.cumsum() - counts, counts, strict=True)
@@ -118,8 +136,15 @@ class ShuffledBatches:
         """Come back to a position.
 
         Raises:
-            UserError: the state is of another data set, batch size or seed.
+            UserError: the state is of another data set, batch size or seed, or its epochs visit
+                captions in place of videos, or the other way round.
         """
+        saved, own = ("videos" if "videos" in one else "captions" for one in (state, self._order()))
+        if saved != own:
+            raise UserError(
+                f"The saved run draws {saved} but this one draws {own}; resume with "
+                f"data.draw={saved}."
+            )
         for name, value in self._order().items():
             if state.get(name) != value:
                 raise UserError(
@@ -132,12 +157,19 @@ class ShuffledBatches:
         self.epoch, self.position = epoch, position
 
     def _order(self) -> dict[str, int]:
-        return {
+        order = {
             "size": self.size,
             "batch_size": self.batch_size,
             "seed": self.seed,
             "drop_last": int(self.drop_last),
         }
+        # Only where it makes a difference: positions that were saved before still fit.
+        return order | ({"videos": self.visited} if self.visited < self.size else {})
+
+
+def caption_draws(*parts: int) -> np.random.Generator:
+    """Random numbers that choose one caption of every clip, independent of those of the order."""
+    return np.random.default_rng([*parts, _CAPTIONS])
 
 
 class _Upcoming:

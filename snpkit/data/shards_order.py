@@ -8,22 +8,27 @@ from fractions import Fraction
 
 import numpy as np
 
-from snpkit.data.loader import ShuffledBatches
+from snpkit.data.loader import ShuffledBatches, caption_draws
 from snpkit.data.shards import ShardRows
-from snpkit.errors import UserError
+from snpkit.data.video_ids import RowsByClip, clip_numbers
+from snpkit.errors import AnnotationError, UserError
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Shards that are drawn from together: so many rows a batch, `draws` times in a pass."""
+    """Shards that are drawn from together: so many rows a batch, `draws` times in a pass.
+
+    `visited`: rows of each shard that a pass visits, all or one of each clip.
+    """
 
     number: int
     ranges: list[range]
+    visited: list[int]
     count: int
 
     @property
     def draws(self) -> int:
-        return sum(map(len, self.ranges)) // self.count
+        return sum(self.visited) // self.count
 
 
 class ShardBatches(ShuffledBatches):
@@ -33,6 +38,10 @@ class ShardBatches(ShuffledBatches):
     shuffled, so that reading stays within a few files. The order is a function of (seed, epoch);
     the processes of a training take turns within each batch, and the workers of a process take
     whole batches: nothing is read twice or left out, however many they are.
+
+    With `draw_videos` an epoch visits every clip once, with one of its captions drawn anew each
+    epoch. All rows of a file lie in one shard, so that the table of contents, which is read for the
+    captions anyhow, tells them.
 
     With `image_share`, images and videos each have an order of their own. An epoch ends when one
     kind has been shown once; the other goes on from where it stopped.
@@ -49,6 +58,7 @@ class ShardBatches(ShuffledBatches):
         *,
         image_share: float | None = None,
         together: int = 4,
+        draw_videos: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -61,6 +71,7 @@ class ShardBatches(ShuffledBatches):
             image_share: share of the images in a batch, in (0, 1), rounded to whole images; None
                 leaves them in the proportion that the data has.
             together: shards whose rows are shuffled among each other.
+            draw_videos: visit every clip once an epoch; else every row.
             rank: the share of each batch that this process takes ...
             world_size: ... of so many.
 
@@ -68,7 +79,9 @@ class ShardBatches(ShuffledBatches):
             UserError: there is no whole batch, it does not divide among the processes, or one of
                 the kinds is not there.
         """
-        super().__init__(len(rows), batch_size, seed, rank=rank, world_size=world_size)
+        visited = rows.clip_count() if draw_videos else len(rows)
+        super().__init__(visited, batch_size, seed, rank=rank, world_size=world_size)
+        self.rows, self.size, self.draw_videos = rows, len(rows), draw_videos
         if together < 1:
             raise UserError(f"together={together} shards cannot be mixed; choose 1 or more.")
         self.together = together
@@ -79,15 +92,24 @@ class ShardBatches(ShuffledBatches):
 
     def _parts(self, rows: ShardRows, image_share: float | None) -> list[_Part]:
         videos, images = rows.ranges("video"), rows.ranges("image")
+        of_videos, of_images = (self._visited(rows, kind) for kind in ("video", "image"))
         if self.images is None:
-            return [_Part(0, videos + images, self.batch_size)]
-        parts = [_Part(0, videos, self.batch_size - self.images), _Part(1, images, self.images)]
+            return [_Part(0, videos + images, of_videos + of_images, self.batch_size)]
+        parts = [
+            _Part(0, videos, of_videos, self.batch_size - self.images),
+            _Part(1, images, of_images, self.images),
+        ]
         if min(part.draws for part in parts) < 1:
             raise UserError(
-                f"{sum(map(len, videos))} videos and {sum(map(len, images))} images give no batch "
+                f"{sum(of_videos)} videos and {sum(of_images)} images give no batch "
                 f"of {self.batch_size} with an image share of {image_share}."
             )
         return parts
+
+    def _visited(self, rows: ShardRows, kind: str) -> list[int]:
+        """Rows of each shard of a kind that a pass visits."""
+        shards = [shard for shard in rows.shards if shard.kind == kind]
+        return [shard.clips if self.draw_videos else shard.rows for shard in shards]
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -118,14 +140,27 @@ class ShardBatches(ShuffledBatches):
         generator = np.random.default_rng([self.seed, number, part.number])
         order = generator.permutation(len(part.ranges))
         for place in range(0, len(order), self.together):
-            ranges = [part.ranges[shard] for shard in order[place : place + self.together]]
-            length = sum(map(len, ranges))
+            shards = order[place : place + self.together]
+            length = sum(part.visited[shard] for shard in shards)
             if skip < length:
-                rows = np.concatenate([np.arange(one.start, one.stop) for one in ranges])
+                rows = np.concatenate([self._drawn(part, number, shard) for shard in shards])
                 # A generator of their own: groups that are skipped need not be drawn.
                 shuffled = np.random.default_rng([self.seed, number, part.number, place])
                 yield rows[shuffled.permutation(length)][skip:]
             skip = max(skip - length, 0)
+
+    def _drawn(self, part: _Part, number: int, shard: int) -> np.ndarray:
+        """The rows of a shard that pass `number` visits: int64 [visited]."""
+        span, expected = part.ranges[shard], part.visited[shard]
+        if expected == len(span):
+            return np.arange(span.start, span.stop)
+        by_clip = RowsByClip(clip_numbers(self.rows[span.start : span.stop]))
+        if len(by_clip) != expected:
+            raise AnnotationError(
+                f"The rows from {self.rows[span.start].id!r} on show {len(by_clip)} clips, but the "
+                f"index of their shard says {expected}; write the shards again."
+            )
+        return span.start + by_clip.draw(caption_draws(self.seed, number, part.number, int(shard)))
 
     def _order(self) -> dict[str, int]:
         images = -1 if self.images is None else self.images

@@ -13,6 +13,7 @@ from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.loader import ShuffledBatches, make_loader
 from snpkit.data.shards import ShardRows
 from snpkit.data.shards_order import ShardBatches
+from snpkit.data.video_ids import clip_numbers, video_id
 from snpkit.errors import UserError
 from snpkit.language.counting import normal_form
 from snpkit.language.masking import (
@@ -35,6 +36,12 @@ class ShuffledSamples:
 
     What a batch holds depends on (seed, epoch, position) alone: frames, masks and drawn words. So
     the position is the whole state, and a resumed run sees what an uninterrupted one would.
+
+    An epoch visits each video once, with one of its captions drawn at random, or each caption
+    (recipe: data.draw). Every batch carries "video_ids", int64 [batch], the same number for all
+    samples of one file (`snpkit.data.video_ids`), so that the matching losses compare none of them:
+    the sample in the place of an unreadable video may be one that the batch already holds.
+
     A subclass says in `build` what becomes of collated samples.
     """
 
@@ -54,13 +61,16 @@ class ShuffledSamples:
         share = {"rank": distributed.rank(), "world_size": distributed.world_size()}
         rows, size = dataset.manifest.rows, recipe.data.batch_size
         if isinstance(rows, ShardRows):  # neighbours of an order that stays within a few files
-            order = ShardBatches(rows, size, recipe.seed, **share)
+            videos = recipe.data.draw == "videos"
+            order = ShardBatches(rows, size, recipe.seed, draw_videos=videos, **share)
         else:
-            alike: dict[str, Any] = {}
+            options: dict[str, Any] = {}
+            if recipe.data.draw == "videos":
+                options["clips"] = clip_numbers(rows)
             if table is not None and recipe.data.group > 1:
                 kinds = caption_kinds((row.caption for row in rows), table)
-                alike = {"kinds": kinds, "group": recipe.data.group}
-            order = ShuffledBatches(len(dataset), size, recipe.seed, **share, **alike)
+                options |= {"kinds": kinds, "group": recipe.data.group}
+            order = ShuffledBatches(len(dataset), size, recipe.seed, **share, **options)
         self.dataset, self.tokenizer, self.recipe = dataset, tokenizer, recipe
         self.loader = make_loader(dataset, order, recipe.data.workers)
 
@@ -72,8 +82,9 @@ class ShuffledSamples:
         """(batch, the files it shows), epoch after epoch, from the present position on."""
         while True:
             for samples in self.loader:
-                rows = (self.dataset.manifest.rows[index] for index in samples["index"].tolist())
-                yield self.build(samples), [row.video for row in rows]
+                rows = [self.dataset.manifest.rows[index] for index in samples["index"].tolist()]
+                ids = torch.tensor([video_id(row) for row in rows])
+                yield self.build(samples) | {"video_ids": ids}, [row.video for row in rows]
 
     def build(self, samples: dict[str, Any]) -> dict[str, Tensor]:
         """The model's batch of collated samples (`snpkit.data.dataset.collate`)."""

@@ -22,7 +22,11 @@ def make_optimizer(model: nn.Module, recipe: OptimisationRecipe) -> torch.optim.
 
 
 def total_steps(recipe: OptimisationRecipe, batches_per_epoch: int) -> int:
-    """Optimiser steps of the whole run."""
+    """Optimiser steps of the whole run.
+
+    Args:
+        batches_per_epoch: of an epoch over videos or captions, as `data.draw` says.
+    """
     if recipe.total_steps is not None:
         return recipe.total_steps
     assert recipe.epochs is not None  # the recipe checks that one of the two is set

@@ -83,10 +83,11 @@ class Plan:
 
     Attributes:
         pairs: caption-video pairs of the training set.
-        steps_per_epoch: optimiser steps of one pass over them.
+        steps_per_epoch: optimiser steps of one pass over them; over their videos, once each, where
+            the recipe draws videos.
         epoch_seconds: time of one pass.
         steps: of the recipe's whole run.
-        epochs: passes over the pairs in it.
+        epochs: such passes in it.
         seconds: its time.
         storage_bytes: the clips' files.
         cache_bytes: decoded frames in memory; None where the recipe keeps none.
@@ -130,7 +131,9 @@ def extrapolate(found: "Measurement", pairs: int, fleet: Fleet | None = None) ->
     recipe, clips, fleet = found.recipe, found.clips, fleet or Fleet()
     check_pairs(recipe, pairs)
     fleet.check(recipe)
-    per_epoch = pairs // recipe.data.batch_size
+    visited = round(pairs * clips.clips_per_pair) if recipe.data.draw == "videos" else pairs
+    check_pairs(recipe, visited)
+    per_epoch = visited // recipe.data.batch_size
     steps = total_steps(recipe.optimisation, per_epoch)
     step, files = fleet.step_seconds(found), pairs * clips.clips_per_pair
     return Plan(

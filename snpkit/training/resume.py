@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 # What may differ between a run and its continuation without changing any weight.
 _RECIPE = "recipe.json"
-_FREE = {"name", "choices", "evaluation", "optimisation.time_limit", "data.workers", "data.cache",
-         "data.guard_seconds", "optimisation.nonfinite_limit"}
+# data.draw: the saved position says what was drawn, also of runs that are older than the field.
+_FREE = {"name", "choices", "evaluation", "optimisation.time_limit", "data.draw", "data.workers",
+         "data.cache", "data.guard_seconds", "optimisation.nonfinite_limit"}
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,9 @@ class DataRecipe:
     middle: Literal["upper", "lower"] = "upper"  # the middle frame of a range, in evaluation
     min_scale: float = 1.0  # "long", in training: the long side is min_scale x size .. size
     batch_size: int = 64  # samples of one step over ALL processes (256 = 8 GPUs x 32)
+    # An epoch visits each video (a file, or a window of it) once, with one of its captions at
+    # random, so that no video stands twice in a batch; or each caption once.
+    draw: Literal["videos", "captions"] = "videos"
     group: int = 1  # captions side by side in a batch that share their two commonest words
     max_tokens: int = 30  # caption length with [CLS] and [SEP]
     tokenizer: str = "own"  # "own" trains a small WordPiece; else a directory or a hub id
@@ -67,7 +70,10 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class OptimisationRecipe:
-    """AdamW, its schedule and the limits of a run. The length is total_steps or else epochs."""
+    """AdamW, its schedule and the limits of a run. The length is total_steps or else epochs.
+
+    An epoch visits what `data.draw` says: by default each video once, whatever its captions.
+    """
 
     learning_rate: float = 5e-5
     betas: tuple[float, float] = (0.9, 0.98)

@@ -8,6 +8,7 @@ import torch
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.synthetic import generate_corpus
+from snpkit.data.video_ids import video_id
 from snpkit.errors import UserError
 from snpkit.language.significance import SignificanceTable, significance_of
 from snpkit.language.tokenizer import encode_captions, train_tokenizer
@@ -169,8 +170,37 @@ def test_without_any_false_caption_it_says_so(parts):
     video = parts[0].manifest.rows[0].video
     rows = [VideoText(str(n), video, f"a ball {word}", "train")
             for n, word in enumerate(["falls", "slides", "spins"])]
+    changes = {"data.batch_size": 2, "data.draw": "captions"}
     with pytest.raises(UserError, match="finds no caption that is false"):
-        take(make(rewritten(parts, rows), {"data.batch_size": 2}, mismatched=True), 1)
+        take(make(rewritten(parts, rows), changes, mismatched=True), 1)
+    with pytest.raises(UserError, match="1 videos, each drawn once an epoch, give no batch of 2"):
+        make(rewritten(parts, rows), {"data.batch_size": 2})
+
+
+def test_batches_hold_no_video_twice_and_say_which_they_show(parts):
+    """Three captions of each of six videos; one video goes by two names."""
+    videos = [row.video for row in parts[0].manifest.rows[:6]]
+    rows = [VideoText(f"{n}-{word}", video, f"a ball {word}", "train")
+            for word in ("falls", "slides", "spins") for n, video in enumerate(videos)]
+    rows[0] = VideoText("other-name", f"./{videos[0]}", "a ball falls", "train")
+    other = rewritten(parts, rows)
+    batches = make(other)
+    assert len(batches) == 1
+    for batch, files in take(batches, 8):
+        assert len({file.removeprefix("./") for file in files}) == 6
+        ids = batch["video_ids"]
+        assert ids.dtype == torch.int64 and ids.shape == (6,)
+        assert ids.tolist() == [video_id(VideoText("x", file, "x", "x")) for file in files]
+    twice = [batch["video_ids"].unique().numel()
+             for batch, _ in take(make(other, {"data.draw": "captions"}), 8)]
+    assert min(twice) < 6
+
+
+def test_batches_of_one_caption_a_video_are_the_same_however_they_are_drawn(parts):
+    for group in (1, 3):
+        drawn = [take(make(parts, {"data.draw": draw, "data.group": group}, mismatched=True), 8)
+                 for draw in ("videos", "captions")]
+        assert same(*drawn)
 
 
 def test_a_position_of_another_run_is_refused(parts):

@@ -71,7 +71,7 @@ def test_every_clip_gets_questions_of_its_own_none_twice(folder, counts, questio
             assert drawn == min(questions, counts[int(file[0])])
         labels = [ANSWERS.index(answers[text]) for text, _ in pairs]
         assert batch["labels"].tolist() == labels
-        assert len(batch["pixel_values"]) == 2
+        assert len(batch["pixel_values"]) == len(batch["video_ids"].unique()) == 2
 
 
 def test_the_draw_depends_on_the_position_alone(folder):
