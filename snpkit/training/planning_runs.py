@@ -82,12 +82,12 @@ class Plan:
     """What a recipe takes on so many pairs.
 
     Attributes:
-        pairs: caption-video pairs of the training set.
-        steps_per_epoch: optimiser steps of one pass over them; over their videos, once each, where
-            the recipe draws videos.
+        pairs: caption-video pairs that an epoch visits; where the recipe draws videos, one of each
+            video, whatever captions it has.
+        steps_per_epoch: optimiser steps of one pass over them.
         epoch_seconds: time of one pass.
         steps: of the recipe's whole run.
-        epochs: such passes in it.
+        epochs: passes over the pairs in it.
         seconds: its time.
         storage_bytes: the clips' files.
         cache_bytes: decoded frames in memory; None where the recipe keeps none.
@@ -131,9 +131,7 @@ def extrapolate(found: "Measurement", pairs: int, fleet: Fleet | None = None) ->
     recipe, clips, fleet = found.recipe, found.clips, fleet or Fleet()
     check_pairs(recipe, pairs)
     fleet.check(recipe)
-    visited = round(pairs * clips.clips_per_pair) if recipe.data.draw == "videos" else pairs
-    check_pairs(recipe, visited)
-    per_epoch = visited // recipe.data.batch_size
+    per_epoch = pairs // recipe.data.batch_size
     steps = total_steps(recipe.optimisation, per_epoch)
     step, files = fleet.step_seconds(found), pairs * clips.clips_per_pair
     return Plan(
