@@ -215,7 +215,7 @@ def train_step(run: Run, source: Iterator[tuple[Batch, list[str]]]) -> StepRecor
     recipe, optimizer, scaler = run.recipe.optimisation, run.optimizer, run.scaler
     rate = learning_rate(recipe, run.result.step, run.total)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["rate"]
     optimizer.zero_grad(set_to_none=True)
     run.guard.remember()
     batch, files = next(source)

@@ -10,15 +10,30 @@ from snpkit.training.schema import OptimisationRecipe
 
 
 def make_optimizer(model: nn.Module, recipe: OptimisationRecipe) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices only: biases, norms and logit scales are vectors."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    """AdamW with weight decay on matrices only: biases, norms and logit scales are vectors.
+
+    Every group carries "rate", the factor on its learning rate: the recipe's `encoder_rate` for the
+    visual encoder, `text_rate` for the shared network, 1 for heads and all else.
+    """
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    groups = []
+    for rate in dict.fromkeys((1.0, recipe.encoder_rate, recipe.text_rate)):
+        some = [p for name, p in named if _rate_of(name, recipe) == rate]
+        for decay, chosen in (
+            (recipe.weight_decay, [p for p in some if p.ndim >= 2]),
+            (0.0, [p for p in some if p.ndim < 2]),
+        ):
+            lr = recipe.learning_rate * rate
+            groups.append({"params": chosen, "weight_decay": decay, "rate": rate, "lr": lr})
     # Fused: one kernel for all parameters, which also skips a step on the device's own word.
-    fused = parameters[0].device.type in ("cpu", "cuda")
+    fused = named[0][1].device.type in ("cpu", "cuda")
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=fused)
+
+
+def _rate_of(name: str, recipe: OptimisationRecipe) -> float:
+    if name.startswith("video.encoder."):
+        return recipe.encoder_rate
+    return recipe.text_rate if name.startswith("network.bert.") else 1.0
 
 
 def total_steps(recipe: OptimisationRecipe, batches_per_epoch: int) -> int:

@@ -76,6 +76,9 @@ class OptimisationRecipe:
     """
 
     learning_rate: float = 5e-5
+    # Factors on it, for weights that are pretrained; the published code has one for both of them.
+    encoder_rate: float = 1.0  # of the visual encoder
+    text_rate: float = 1.0  # of the shared network: BERT's embeddings, layers and pooler
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 1e-3  # on matrices only: not on biases, norms and the logit scale
     warmup_steps: int = 2000  # linear, from 0
@@ -98,6 +101,8 @@ class OptimisationRecipe:
                  "set optimisation.total_steps or optimisation.epochs (one of them, positive)")
         _require(self.learning_rate > 0 and self.weight_decay >= 0 and self.gradient_clip > 0,
                  "optimisation.learning_rate and gradient_clip must be positive, weight_decay >= 0")
+        _require(min(self.encoder_rate, self.text_rate) >= 0,
+                 "optimisation.encoder_rate and text_rate must be 0 (frozen) or more")
         _require(all(0 <= beta < 1 for beta in self.betas), "optimisation.betas must lie in [0, 1)")
         _require(self.warmup_steps >= 0 and self.nonfinite_limit >= 0,
                  "optimisation.warmup_steps and nonfinite_limit must be >= 0")

@@ -1,15 +1,18 @@
 """Learning rates by hand, decay groups, and steps that a flag on the device prevents."""
 
 import math
+from collections import Counter
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from training_toys import toy_model
+from training_toys import toy_model, toy_recipe, train
 
 from snpkit.errors import CheckpointError
+from snpkit.model.config import SNPConfig
+from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.optimisation import (
     BufferGuard,
     learning_rate,
@@ -66,6 +69,57 @@ def test_only_matrices_decay():
         id(p) for p in (model.encoder.bias, model.norm.weight, model.norm.bias, model.unused)}
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.5, 0.0)
     assert decayed["betas"] == (0.9, 0.98)
+
+
+def adamw_by_hand(start, gradient, rate, decay, betas=(0.9, 0.98), eps=1e-8):
+    """The first step of AdamW (Loshchilov and Hutter, algorithm 2), in float64."""
+    mean, square = (1 - betas[0]) * gradient, (1 - betas[1]) * gradient**2
+    mean, square = mean / (1 - betas[0]), square / (1 - betas[1])
+    return start - rate * (mean / (square.sqrt() + eps) + decay * start)
+
+
+@pytest.mark.parametrize(
+    ("encoder_rate", "text_rate"), [(1, 1), (0.1, 1), (1, 0.01), (0.1, 0.1), (0.25, 0.5), (0, 1)]
+)
+def test_each_part_takes_a_step_at_its_own_rate(encoder_rate, text_rate):
+    """One step of the real loop's rule on a whole model, beside AdamW by hand."""
+    torch.manual_seed(0)
+    config = SNPConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+                       intermediate_size=16, vocab_size=110, vision="patch", image_size=32)
+    model = SNPForPreTraining(config).double()
+    recipe = OptimisationRecipe(learning_rate=0.01, weight_decay=0.3, total_steps=1,
+                                encoder_rate=encoder_rate, text_rate=text_rate)
+    optimizer = make_optimizer(model, recipe)
+    for group in optimizer.param_groups:
+        assert group["lr"] == pytest.approx(0.01 * group["rate"])
+        group["lr"] = 0.02 * group["rate"]  # as the loop does at every step
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    optimizer.step()
+    factors = Counter()
+    for name, parameter in model.named_parameters():
+        factor = {"video.encoder": encoder_rate, "network.bert": text_rate}.get(
+            ".".join(name.split(".")[:2]), 1)
+        factors[factor] += 1
+        expected = adamw_by_hand(before[name], parameter.grad, 0.02 * factor,
+                                 0.3 if parameter.ndim >= 2 else 0)
+        torch.testing.assert_close(parameter, expected, rtol=0, atol=1e-12, msg=name)
+    assert set(factors) == {1, encoder_rate, text_rate}
+    given = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(given) == sorted(map(id, model.parameters()))  # each once
+
+
+def test_the_loop_multiplies_the_schedule_with_each_groups_rate(tmp_path):
+    """At rate 0 the visual encoder stays as it was; the rest of the model learns."""
+    model = toy_model()
+    norm = model.__dict__["norm"] = model._modules.pop("norm")
+    model.video = nn.ModuleDict({"encoder": norm})
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    changes = {"optimisation__encoder_rate": 0.0, "optimisation__total_steps": 3}
+    train(tmp_path, model, recipe=toy_recipe(**changes), evaluate=None)
+    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {"encoder.weight", "encoder.bias"}
 
 
 def test_frozen_parameters_are_left_out():
