@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from snpkit.errors import UserError
 from snpkit.files import own_file, read_json, write_json
@@ -174,12 +175,20 @@ def _tokenizer_folder(path_or_hub_id: str | Path) -> Path:
 
 
 def encode_captions(
-    tokenizer: "BertTokenizer", captions: Sequence[str], max_tokens: int = 30
+    tokenizer: "BertTokenizer",
+    captions: Sequence[str],
+    max_tokens: int = 30,
+    generator: torch.Generator | None = None,
 ) -> CaptionBatch:
     """Turn captions into a padded batch of token ids.
 
     Captions are cut at `max_tokens` tokens, [CLS] and [SEP] included, and padded to the longest of
     the batch. A caption that contains the text "[MASK]" gets those letters, not the mask token.
+
+    Args:
+        generator: draws which part of a longer caption is kept, once for each of them: as many
+            tokens as fit from the start of a random word on, so that every word may be kept and
+            none loses its beginning. None = keep the first part.
 
     Raises:
         UserError: no caption at all, a caption without a word, or `max_tokens` under 3.
@@ -189,26 +198,44 @@ def encode_captions(
     if not captions:
         raise UserError("There is no caption to encode.")
     encoded = tokenizer(
-        list(captions),
-        padding=True,
-        truncation=True,
-        max_length=max_tokens,
-        return_token_type_ids=False,
-        split_special_tokens=True,
-        return_tensors="pt",
+        list(captions), add_special_tokens=False, split_special_tokens=True, verbose=False
     )
-    rows = [encoded.word_ids(i) for i in range(len(captions))]
-    word_ids = torch.tensor([[-1 if word is None else word for word in row] for row in rows])
-    words = [
-        _words(tokenizer, text)[: count + 1]
-        for text, count in zip(captions, word_ids.amax(dim=1).tolist(), strict=True)
-    ]
-    for index, caption_words in enumerate(words):
-        if not caption_words:
+    ids, word_ids, words = [], [], []
+    for index, (caption, pieces) in enumerate(zip(captions, encoded["input_ids"], strict=True)):
+        of_word = encoded.word_ids(index)
+        if not pieces:
             raise UserError(
-                f"Caption {index} ({captions[index]!r}) holds no word; leave it out or write one."
+                f"Caption {index} ({caption!r}) holds no word; leave it out or write one."
             )
-    return CaptionBatch(encoded["input_ids"], encoded["attention_mask"], word_ids, words)
+        room = max_tokens - 2
+        start = 0 if generator is None else _window_start(of_word, room, generator)
+        kept = of_word[start : start + room]
+        ids.append([tokenizer.cls_token_id, *pieces[start : start + room], tokenizer.sep_token_id])
+        word_ids.append([-1, *(word - kept[0] for word in kept), -1])
+        words.append(_words(tokenizer, caption)[kept[0] : kept[-1] + 1])
+    return CaptionBatch(
+        _padded(ids, tokenizer.pad_token_id),
+        _padded([[1] * len(row) for row in ids], 0),
+        _padded(word_ids, -1),
+        words,
+    )
+
+
+def _padded(rows: list[list[int]], value: int) -> Tensor:
+    return pad_sequence([torch.tensor(row) for row in rows], True, value)
+
+
+def _window_start(word_ids: list[int], room: int, generator: torch.Generator) -> int:
+    """The piece at which a window of `room` pieces starts: that of a random word.
+
+    The last start is the first one from which the caption fits to its end.
+    """
+    if len(word_ids) <= room:
+        return 0
+    starts = [n for n, word in enumerate(word_ids) if n == 0 or word_ids[n - 1] != word]
+    before = sum(start < len(word_ids) - room for start in starts)
+    choices = starts[: before + 1]
+    return choices[int(torch.randint(len(choices), (), generator=generator))]
 
 
 def _words(tokenizer: "BertTokenizer", caption: str) -> list[str]:

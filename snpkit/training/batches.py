@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from snpkit.language.masking import (
     mask_tokens,
 )
 from snpkit.language.significance import SignificanceTable, significance_of
-from snpkit.language.tokenizer import encode_captions
+from snpkit.language.tokenizer import CaptionBatch, encode_captions
 from snpkit.model.slices import count_lengths
 from snpkit.training import distributed
 from snpkit.training.schema import Recipe
@@ -95,6 +95,15 @@ class ShuffledSamples:
         names = {"frames": "pixel_values", "pixel_mask": "pixel_mask"}
         return {new: samples[old] for old, new in names.items() if old in samples}
 
+    def encode(self, captions: Sequence[str], generator: torch.Generator) -> CaptionBatch:
+        """Captions as token ids, longer ones cut as the recipe says (data.truncation).
+
+        What is cut is drawn once for each caption, so that masked and whole text are the same.
+        """
+        data = self.recipe.data
+        drawn = generator if data.truncation == "random" else None
+        return encode_captions(self.tokenizer, captions, data.max_tokens, drawn)
+
     def generator(self) -> torch.Generator:
         """Random numbers of the batch at the present position, and of no other."""
         position = self.loader.batches
@@ -149,9 +158,7 @@ class PreTrainingBatches(ShuffledSamples):
     def build(self, samples: dict[str, Any]) -> dict[str, Tensor]:
         """The model's batch (see `SNPForPreTraining.forward`) of collated samples."""
         generator = self.generator()
-        captions = encode_captions(
-            self.tokenizer, samples["captions"], self.recipe.data.max_tokens
-        )
+        captions = self.encode(samples["captions"], generator)
         significant = significance_of(captions, self.table)
         masking = {"ratio": self.recipe.masking.ratio, "generator": generator}
         if self.recipe.masking.kind == "mssm":
@@ -173,7 +180,7 @@ class PreTrainingBatches(ShuffledSamples):
         }
         if self.mismatched:
             false = self._false_captions(samples["index"].tolist(), generator)
-            wrong = encode_captions(self.tokenizer, false, self.recipe.data.max_tokens)
+            wrong = self.encode(false, generator)
             batch["mismatched_input_ids"] = wrong.input_ids
             batch["mismatched_attention_mask"] = wrong.attention_mask
             batch["mismatched_lengths"] = count_lengths(wrong.attention_mask)

@@ -45,6 +45,8 @@ class DataRecipe:
     draw: Literal["videos", "captions"] = "videos"
     group: int = 1  # captions side by side in a batch that share their two commonest words
     max_tokens: int = 30  # caption length with [CLS] and [SEP]
+    # Of longer captions, in pre-training and retrieval training: the first part or a random one.
+    truncation: Literal["start", "random"] = "start"
     tokenizer: str = "own"  # "own" trains a small WordPiece; else a directory or a hub id
     vocabulary_size: int = 2000  # of the own WordPiece
     workers: int = 0  # processes that decode ahead; 0 = decode in the training process

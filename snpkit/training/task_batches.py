@@ -65,7 +65,11 @@ class TaskBatches(ShuffledSamples):
             return batch | {"input_ids": ids, "attention_mask": mask, "labels": labels}
         if self._about:
             rows, batch["video_index"] = self._questions(rows)
-        captions = encode_captions(self.tokenizer, [row.caption for row in rows], longest)
+        texts = [row.caption for row in rows]
+        if self.task == "retrieval":
+            captions = self.encode(texts, self.generator())
+        else:  # the end of a question is what is asked for
+            captions = encode_captions(self.tokenizer, texts, longest)
         ids, mask = captions.input_ids, captions.attention_mask
         batch |= {"input_ids": ids, "attention_mask": mask, "lengths": count_lengths(mask)}
         if self.task == "qa":

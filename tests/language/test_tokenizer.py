@@ -277,3 +277,74 @@ def test_a_tokenizer_is_of_its_own_folder(tokenizer, tmp_path, name):
     (tmp_path / "stranger" / name).symlink_to(tmp_path / "secret" / name)
     with pytest.raises(UserError, match="link that leads out"):
         load_tokenizer(tmp_path / "stranger")
+
+
+WORDS = ["the", "red", "kite", "falls", "a", "beach", "umbrella", "dogs", "running", "striped"]
+long_captions = st.lists(st.sampled_from(WORDS), min_size=1, max_size=40).map(" ".join)
+
+
+@given(st.lists(long_captions, min_size=1, max_size=3), st.integers(3, 20), st.integers(0, 99))
+def test_a_random_window_is_a_part_of_the_caption_that_starts_with_a_word(
+    small_tokenizer, captions, max_tokens, seed
+):
+    def cut():
+        return encode_captions(
+            small_tokenizer, captions, max_tokens, torch.Generator().manual_seed(seed)
+        )
+
+    batch, room = cut(), max_tokens - 2
+    whole = encode_captions(small_tokenizer, captions, 10_000)
+    assert torch.equal(batch.input_ids, cut().input_ids)
+    for row in range(len(captions)):
+        length = int(batch.attention_mask[row].sum())
+        ids = batch.input_ids[row, :length].tolist()
+        assert (ids[0], ids[-1]) == (small_tokenizer.cls_token_id, small_tokenizer.sep_token_id)
+        pieces = whole.input_ids[row, 1 : int(whole.attention_mask[row].sum()) - 1].tolist()
+        of_word = whole.word_ids[row, 1 : 1 + len(pieces)].tolist()
+        # Every window that starts with a word, and is full or reaches the caption's end.
+        windows = {}
+        for start, word in enumerate(of_word):
+            if start == 0 or of_word[start - 1] != word:
+                windows[tuple(pieces[start : start + room])] = None
+                if start + room >= len(pieces):
+                    break
+        assert tuple(ids[1:-1]) in windows
+        words = batch.word_ids[row, 1 : length - 1].tolist()
+        assert words[0] == 0 and set(words) == set(range(len(batch.words[row])))
+        text = "".join(
+            token.removeprefix("##") if token.startswith("##") else f" {token}"
+            for token in small_tokenizer.convert_ids_to_tokens(ids[1:-1])
+        ).split()
+        # Only the last word of a full window may lack its end.
+        assert text[:-1] == batch.words[row][:-1]
+        assert batch.words[row][-1].startswith(text[-1])
+
+
+@given(st.lists(long_captions, min_size=1, max_size=4))
+def test_captions_that_fit_are_not_drawn_from(tokenizer, captions):
+    generator = torch.Generator().manual_seed(3)
+    before = generator.get_state()
+    drawn, plain = (encode_captions(tokenizer, captions, 60, g) for g in (generator, None))
+    assert torch.equal(generator.get_state(), before)
+    assert torch.equal(drawn.input_ids, plain.input_ids) and drawn.words == plain.words
+
+
+def test_windows_are_drawn_uniformly_and_every_word_may_be_kept(small_tokenizer):
+    caption = "the red umbrella falls"
+    pieces = encode_captions(small_tokenizer, [caption], 99)
+    starts = [n for n, word in enumerate(pieces.word_ids[0].tolist()) if word >= 0]
+    room = len(starts) - int((pieces.word_ids[0] <= 1).sum() - 2)  # from the third word to the end
+    generator, seen = torch.Generator().manual_seed(0), {}
+    for _ in range(900):
+        batch = encode_captions(small_tokenizer, [caption], room + 2, generator)
+        seen[batch.words[0][0]] = seen.get(batch.words[0][0], 0) + 1
+    assert set(seen) == {"the", "red", "umbrella"}
+    assert all(abs(count - 300) < 60 for count in seen.values())
+
+
+def test_a_window_by_hand(tokenizer):
+    seen = {
+        " ".join(encode_captions(tokenizer, ["the red kite falls"], 4, generator).words[0])
+        for generator in map(torch.Generator().manual_seed, range(30))
+    }
+    assert seen == {"the red", "red kite", "kite falls"}

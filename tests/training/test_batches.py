@@ -242,3 +242,22 @@ def test_a_batch_holds_groups_and_resumes_with_them(parts):
     resumed = make(parts, {"data.group": 3})
     resumed.load_state_dict(state)
     assert same(take(resumed, 3), expected) and not same(first[:3], expected)
+
+
+def test_long_captions_are_cut_to_the_same_random_window_masked_and_whole(parts):
+    changes = {"data.max_tokens": 5, "data.truncation": "random"}
+    drawn = take(make(parts, changes, mismatched=True), 9)
+    first = take(make(parts, changes | {"data.truncation": "start"}, mismatched=True), 9)
+    assert same(drawn, take(make(parts, changes, mismatched=True), 9))
+    moved = 0
+    for (batch, files), (plain, same_files) in zip(drawn, first, strict=True):
+        assert files == same_files and batch["input_ids"].shape == (6, 5)
+        labelled = batch["labels"] != -100
+        assert torch.equal(batch["labels"][labelled], batch["input_ids"][labelled])
+        rest = ~labelled
+        assert torch.equal(batch["masked_input_ids"][rest], batch["input_ids"][rest])
+        moved += (batch["input_ids"] != plain["input_ids"]).any(dim=1).sum().item()
+    assert 20 < moved < 54  # of 54 captions; one in three or four windows is the first
+    whole = {"data.max_tokens": 40}
+    assert same(take(make(parts, whole | {"data.truncation": "random"}), 4),
+                take(make(parts, whole), 4))
