@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from snpkit.data.augment import Augmentation
 from snpkit.data.cache import FrameCache, clip_name, count_clips
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.unreadable import UnreadableReport
@@ -44,6 +45,8 @@ class VideoTextDataset(Dataset):
         min_scale: in training with fit="long", the long side is drawn uniformly from
             min_scale x size to size.
         middle: which middle frame of a range, where none is drawn: see `sample_frames`.
+        augmentation: in training, what may happen to the frames; drawn by (seed, epoch, number),
+            too. Crops are taken from larger frames, or from those of the cache, then scaled up.
         workers: threads that fill the cache; None takes two per core.
         max_unreadable: share of the videos that may be unreadable.
         guard_seconds: read each video in a process that may hang so long, or crash, without harm
@@ -52,7 +55,8 @@ class VideoTextDataset(Dataset):
 
     Raises:
         UserError: no row, a count below 1, an unknown fit, a scale outside of (0, 1], a guard
-            below 0, a cache with fit="long", too many unreadable videos, or a cache too large.
+            below 0, a cache, crops or RandAugment with fit="long", too many unreadable videos, or a
+            cache too large.
 
     Attributes:
         manifest: the rows.
@@ -73,6 +77,7 @@ class VideoTextDataset(Dataset):
         fit: Fit = "crop",
         min_scale: float = 1.0,
         middle: Middle = "upper",
+        augmentation: Augmentation | None = None,
         workers: int | None = None,
         max_unreadable: float = 0.2,
         guard_seconds: float = 0.0,
@@ -87,6 +92,9 @@ class VideoTextDataset(Dataset):
         self.manifest, self.clips, self.frames, self.size = manifest, clips, frames, size
         self.training, self.seed, self.epoch = training, seed, 0
         self.fit, self.min_scale, self.middle = fit, min_scale, middle
+        self.augmentation = augmentation if augmentation and training else None
+        if fit == "long" and self.augmentation and self.augmentation.moves:
+            raise UserError('Random crops and RandAugment need fit="crop"; "long" shows all.')
         self._max_unreadable = max_unreadable
         if cache is True:
             cache = FrameCache.build(
@@ -146,11 +154,12 @@ class VideoTextDataset(Dataset):
         generator = np.random.default_rng([self.seed, epoch, index]) if self.training else None
         if self.cache:
             sampling = (self.clips, self.frames, generator, self.middle)
-            return {"frames": self.cache.read(row, *sampling)}
+            pictures = self.cache.read(row, *sampling)
+            return {"frames": self._augmented(pictures, row, generator)}
         known = self._report.reasons.get(clip_name(row))
         if known:
             raise VideoError(known)
-        side = self.size
+        side = self.size if not self.augmentation else self.augmentation.source_size(self.size)
         if self.fit == "long" and generator is not None:
             side = max(round(side * generator.uniform(self.min_scale, 1)), 1)
         options = {"clips": self.clips, "frames": self.frames, "size": side, "fit": self.fit}
@@ -158,10 +167,19 @@ class VideoTextDataset(Dataset):
         options |= {"middle": self.middle}
         with self._file(row, index) as path:
             pictures = self._read_clips(path, **options)
+        pictures = self._augmented(pictures, row, generator)
         if self.fit == "crop":
             return {"frames": pictures}
+        # After a flip, so that the padding stays where it always is.
         padded, mask = pad_square(pictures, self.size)
         return {"frames": padded, "pixel_mask": mask}
+
+    def _augmented(
+        self, pictures: Tensor, row: VideoText, generator: np.random.Generator | None
+    ) -> Tensor:
+        if self.augmentation is None or generator is None:
+            return pictures
+        return self.augmentation(pictures, row, self.size, generator)
 
     def _file(self, row: VideoText, index: int) -> AbstractContextManager[Path]:
         """The file of a row, for as long as it is read."""

@@ -77,6 +77,19 @@ laptop = Recipe(
     ),
 )
 
+# The published configurations of Video Swin cut 224 pixels out of a short side of 268 to 336 at a
+# random place, mirror half of the videos and apply 2 operations of RandAugment at magnitude 9.
+# Those of ResNet-50 and PVT name none of it.
+_SWIN_AUGMENTATION = {"flip": True, "random_crop": (1 / 1.5**2, 1 / 1.2**2), "randaugment": 2}
+_AUGMENTATION_CHOICES = (
+    "Random crops, flips and RandAugment as in the published configuration; ours crops the centre "
+    "square, mirrors nothing whose text names a side, and leaves out what changes colours.",
+    "Test frames show the whole centre square (ours; published: 224 of 268 pixels of it).",
+)
+_RANDOM_WINDOWS = (
+    "Captions beyond 30 tokens are cut to a random window, as in the published configuration.",
+)
+
 gpu_subset = Recipe(
     name="gpu_subset",
     data=DataRecipe(
@@ -96,7 +109,7 @@ gpu_subset = Recipe(
 _COCO_VG = {
     "data": DataRecipe(
         clips=1, frames=1, size=768, fit="long", min_scale=0.5, batch_size=_PAPER_BATCH,
-        tokenizer="bert-base-uncased", workers=8, cache=False,
+        tokenizer="bert-base-uncased", workers=8, cache=False, truncation="random",
     ),
     "optimisation": OptimisationRecipe(learning_rate=5e-5, warmup_steps=2000, total_steps=200_000),
 }
@@ -104,7 +117,9 @@ _COCO_VG_CHOICES = (
     "Images are videos of one frame: 1 clip x 1 frame.",
     "Whole pictures, long side 768 at a random scale in training, padded to 768 x 768 with a mask. "
     "The paper does not say how far the scale goes: 0.5 to 1, drawn uniformly, is ours.",
-    "200,000 steps of batch 128 (ours): about 4.5 passes over 5.6 million caption-image pairs.",
+    "200,000 steps of batch 128 (ours): each of 5.6 million caption-image pairs is drawn about 4.5 "
+    "times. An epoch visits each image once, with one of its captions.",
+    *_RANDOM_WINDOWS,
 )
 
 coco_vg_resnet = Recipe(
@@ -130,7 +145,8 @@ webvid_swin = Recipe(
     name="webvid_swin",
     data=DataRecipe(
         clips=4, frames=1, size=224, middle="lower", batch_size=_PAPER_BATCH,
-        tokenizer="bert-base-uncased", workers=8, cache=False,
+        tokenizer="bert-base-uncased", workers=8, cache=False, truncation="random",
+        **_SWIN_AUGMENTATION,
     ),
     model={"architecture": "snp", **_VIDEO_SWIN, **_BERT_BASE},
     optimisation=OptimisationRecipe(
@@ -138,10 +154,12 @@ webvid_swin = Recipe(
     ),
     choices=(
         "CC3M and WebVid: 4 clips x 1 frame at 224 px, 10 epochs, a tenth of the rate from "
-        "epoch 5 on.",
+        "epoch 5 on. An epoch visits each video once.",
         "Video Swin of the S size: rows B9-B10 of the paper's tables.",
         "It sees all clips of a video as one sequence, a time step for each frame, as in the "
         "published code.",
+        *_AUGMENTATION_CHOICES,
+        *_RANDOM_WINDOWS,
     ),
 )
 
@@ -167,7 +185,7 @@ def _paper_task(
         task=TaskRecipe(task, answers, answer_head="linear", choice_score=score),
         data=DataRecipe(
             clips=16, frames=1, size=224, middle="lower", batch_size=32, max_tokens=max_tokens,
-            tokenizer="bert-base-uncased", workers=8, cache=False,
+            tokenizer="bert-base-uncased", workers=8, cache=False, **_SWIN_AUGMENTATION,
         ),
         model={"architecture": "snp", **_VIDEO_SWIN, **_BERT_BASE},
         optimisation=OptimisationRecipe(
@@ -180,6 +198,9 @@ def _paper_task(
             "No warm-up: the paper names none for fine-tuning.",
             "As in the published code: the lower of a range's two middle frames in evaluation, and "
             "one linear layer as the answer head.",
+            "An epoch visits each video once, with one of its captions or questions: no video "
+            "stands twice in a batch.",
+            *_AUGMENTATION_CHOICES,
             *choices,
         ),
     )

@@ -39,6 +39,12 @@ class DataRecipe:
     fit: Literal["crop", "long"] = "crop"  # centre square; or long side = size, rest padded
     middle: Literal["upper", "lower"] = "upper"  # the middle frame of a range, in evaluation
     min_scale: float = 1.0  # "long", in training: the long side is min_scale x size .. size
+    # Augmentation in training, alike for all frames of a video (snpkit.data.augment).
+    flip: bool = False  # mirror half of the videos, but none whose text names a side
+    random_crop: tuple[float, float] | None = None  # smallest and largest share of the area
+    crop_aspect: float = 1.0  # width / height of a crop: 1 / crop_aspect .. crop_aspect
+    randaugment: int = 0  # operations of RandAugment, each with probability 1/2 ...
+    magnitude: int = 9  # ... of this strength, 0 to 10
     batch_size: int = 64  # samples of one step over ALL processes (256 = 8 GPUs x 32)
     # An epoch visits each video (a file, or a window of it) once, with one of its captions at
     # random, so that no video stands twice in a batch; or each caption once.
@@ -68,6 +74,14 @@ class DataRecipe:
                  'data.min_scale below 1 needs data.fit "long"')
         _require(self.fit == "crop" or not self.cache,
                  'data.fit "long" decodes on demand; switch data.cache off')
+        crop = self.random_crop or (1.0, 1.0)
+        _require(0 < crop[0] <= crop[1] <= 1 and self.crop_aspect >= 1,
+                 "data.random_crop must be two shares, 0 < smallest <= largest <= 1, and "
+                 "data.crop_aspect 1 or more")
+        _require(self.randaugment >= 0 and 0 <= self.magnitude <= 10,
+                 "data.randaugment must be 0 or more and data.magnitude 0 to 10")
+        _require(self.fit == "crop" or not (self.random_crop or self.randaugment),
+                 'data.random_crop and data.randaugment need data.fit "crop"')
 
 
 @dataclass(frozen=True)
@@ -190,6 +204,9 @@ class Recipe:
         _require(re.fullmatch(r"\w[\w .+-]{,99}", self.name) is not None,
                  "name must be of letters, digits, spaces and _ . + -, at most 100 of them, and "
                  "begin with a letter or digit")
+        _require(self.task.questions == 1 or not self.data.flip,
+                 "data.flip looks at one question of a video, whose other questions may name a "
+                 "side; set task.questions=1 or data.flip=false")
 
 
 # Fields of earlier versions: the value that still means what happens without them.

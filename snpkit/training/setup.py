@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from snpkit.data.augment import Augmentation
 from snpkit.data.cache import FrameCache
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest
@@ -186,5 +187,9 @@ def make_dataset(
     options = {"seed": recipe.seed, "cache": cache or data.cache, "progress": progress}
     options |= {"fit": data.fit, "min_scale": data.min_scale, "middle": data.middle}
     options["guard_seconds"] = data.guard_seconds
+    if training:
+        options["augmentation"] = Augmentation(
+            data.flip, data.random_crop, data.crop_aspect, data.randaugment, data.magnitude
+        )
     kind = ShardDataset if isinstance(manifest.rows, ShardRows) else VideoTextDataset
     return kind(manifest, data.clips, data.frames, data.size, training, **options)
