@@ -23,6 +23,7 @@ def evaluate(
     layout: str | None = None,
     split: str = "test",
     max_tokens: int | None = None,
+    clips: int | None = None,
     top_k: int = 20,
     matching_weight: float = 1.0,
     dual_softmax: bool = False,
@@ -42,6 +43,8 @@ def evaluate(
         layout: Which data set, if the folder holds several: `snpkit verify FOLDER` names them.
         split: Its split to measure on.
         max_tokens: Where captions, questions and options are cut; by default where training did.
+        clips: Clips per video; by default as many as the run's own evaluation took, which are as
+            many as in training if its recipe says nothing else.
         top_k: Best matches that the cross-modal pass reads again; 0 leaves re-ranking out.
         matching_weight: A re-ranked score is cross-modal + this weight x matching.
         dual_softmax: Also report scores normalised over all queries (not fair to compare).
@@ -66,7 +69,7 @@ def evaluate(
     task = _task(pipeline, task)
     source = read_source(task, data, layout)
     manifest = source.manifest.split(source.split_name(split, "--split"))
-    longest = _longest(pipeline, max_tokens)
+    longest, config.clips = _limits(pipeline, max_tokens, clips)
     sampling = (config.clips, config.frames, config.image_size)
     seen = {"fit": config.image_fit, "middle": config.frame_middle}
     dataset = VideoTextDataset(manifest, *sampling, training=False, **seen)
@@ -112,16 +115,23 @@ def _task(pipeline: "Pipeline", asked: Task | None) -> Task:
     return task
 
 
-def _longest(pipeline: "Pipeline", asked: int | None) -> int:
-    """Tokens of a caption: as asked for, else as in the checkpoint's recipe."""
-    from snpkit.training.schema import DataRecipe, read_recipe
-    from snpkit.training.starting import check_lengths
+def _limits(
+    pipeline: "Pipeline", max_tokens: int | None, clips: int | None
+) -> tuple[int, int]:
+    """Tokens of a caption and clips of a video: as asked for, else as in the checkpoint's run."""
+    from snpkit.training.schema import DataRecipe, EvaluationRecipe, read_recipe
+    from snpkit.training.starting import check_clips, check_lengths
 
-    saved = pipeline.folder / "recipe.json"
-    data = read_recipe(saved).data if saved.is_file() else DataRecipe()
-    longest = data.max_tokens if asked is None else asked
-    check_lengths(pipeline.model.config, longest, "--max-tokens")
-    return longest
+    config, saved = pipeline.model.config, pipeline.folder / "recipe.json"
+    data, evaluation = DataRecipe(), EvaluationRecipe()
+    if saved.is_file():
+        recipe = read_recipe(saved)
+        data, evaluation = recipe.data, recipe.evaluation
+    longest = data.max_tokens if max_tokens is None else max_tokens
+    check_lengths(config, longest, "--max-tokens")
+    chosen = evaluation.clips if clips is None else clips
+    check_clips(config, chosen, "--clips")
+    return longest, config.clips if chosen is None else chosen
 
 
 def metrics_table(metrics: dict) -> str:

@@ -141,8 +141,8 @@ _MOVES = {
     "rotate": _rotation,  # up to 30 degrees
     "shear_x": lambda s: [[1, 0.3 * s, 0], [0, 1, 0]],
     "shear_y": lambda s: [[1, 0, 0], [0.3 * s, 1, 0]],
-    "translate_x": lambda s: [[1, 0, 0.6 * s], [0, 1, 0]],  # up to 30 % of the width
-    "translate_y": lambda s: [[1, 0, 0], [0, 1, 0.6 * s]],
+    "translate_x": lambda s: [[1, 0, 0.9 * s], [0, 1, 0]],  # up to 45 % of the width
+    "translate_y": lambda s: [[1, 0, 0], [0, 1, 0.9 * s]],
 }
 _NAMES = ("autocontrast", "brightness", "contrast", "sharpness", *_MOVES)
 

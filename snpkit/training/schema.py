@@ -161,10 +161,12 @@ class EvaluationRecipe:
     every: int = 500
     checkpoint_every: int = 500
     monitor: str = "matching.text_to_video.r10"  # the metric that decides "best"; more is better
+    clips: int | None = None  # clips per video when measuring; None = data.clips, as in training
 
     def __post_init__(self) -> None:
         _require(min(self.log_every, self.every, self.checkpoint_every) > 0,
                  "evaluation.log_every, every and checkpoint_every must be positive")
+        _require(self.clips is None or self.clips > 0, "evaluation.clips must be positive")
 
 
 @dataclass(frozen=True)

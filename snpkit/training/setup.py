@@ -27,7 +27,7 @@ from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.batches import PreTrainingBatches
 from snpkit.training.randomness import seed_everything
 from snpkit.training.schema import Recipe
-from snpkit.training.starting import check_lengths, start_from
+from snpkit.training.starting import check_clips, check_lengths, start_from
 
 Evaluate = Callable[[nn.Module, int], dict[str, Any]]
 
@@ -160,6 +160,7 @@ def make_config(recipe: Recipe, tokenizer: Any, text: str | None = None) -> SNPC
     except TypeError as error:
         raise UserError(f"Recipe {recipe.name}: the model section is wrong ({error}).") from error
     check_lengths(config, recipe.data.max_tokens)
+    check_clips(config, recipe.evaluation.clips, "evaluation.clips")
     return config
 
 
@@ -181,6 +182,7 @@ def make_dataset(
     """The samples of a manifest as the recipe wants to see them.
 
     Args:
+        training: random frames and augmentation; else as many clips as evaluation.clips says.
         cache: the decoded clips, built before; None = as the recipe says.
     """
     data = recipe.data
@@ -192,4 +194,5 @@ def make_dataset(
             data.flip, data.random_crop, data.crop_aspect, data.randaugment, data.magnitude
         )
     kind = ShardDataset if isinstance(manifest.rows, ShardRows) else VideoTextDataset
-    return kind(manifest, data.clips, data.frames, data.size, training, **options)
+    clips = data.clips if training else recipe.evaluation.clips or data.clips
+    return kind(manifest, clips, data.frames, data.size, training, **options)

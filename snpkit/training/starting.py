@@ -46,6 +46,7 @@ def start_from(checkpoint: str | Path, recipe: Recipe) -> tuple["Pipeline", SNPC
     config._attn_implementation = chosen
     config.check()
     check_lengths(config, data.max_tokens)
+    check_clips(config, recipe.evaluation.clips, "evaluation.clips")
     return pipeline, config
 
 
@@ -54,5 +55,11 @@ def check_lengths(config: SNPConfig, tokens: int, name: str = "data.max_tokens")
     positions = config.max_position_embeddings
     if not 3 <= tokens <= positions:
         raise UserError(f"{name} is {tokens}; this model takes 3 to {positions} tokens a caption.")
-    if config.clips + 1 > positions:  # the clip tokens, which count from 0 anew, and their [SEP]
-        raise UserError(f"data.clips is {config.clips}; this model takes {positions - 1} clips.")
+    check_clips(config, config.clips)
+
+
+def check_clips(config: SNPConfig, clips: int | None, name: str = "data.clips") -> None:
+    """Raise UserError where a model has fewer positions than a video's clips; None passes."""
+    most = config.max_position_embeddings - 1  # they count from 0 anew, with a [SEP] behind them
+    if clips is not None and not 1 <= clips <= most:
+        raise UserError(f"{name} is {clips}; this model takes 1 to {most} clips.")

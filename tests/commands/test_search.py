@@ -7,7 +7,10 @@ import pytest
 
 import snpkit
 from snpkit.cli import main
+from snpkit.data.dataset import VideoTextDataset
+from snpkit.data.samples import Manifest
 from snpkit.errors import CheckpointError
+from snpkit.evaluation.retrieval import evaluate_retrieval
 
 HOSTILE = "<img src=x onerror=alert(1)>.mp4"
 
@@ -165,6 +168,29 @@ def test_evaluate_reads_the_middle_frames_of_the_model(tiny_run, monkeypatch, ca
     data = ["--data", str(tiny_run / "corpus" / "manifest.jsonl"), "--split", "validation"]
     assert main(["evaluate", "any", *data, "--explanations", "--json"]) == 0
     assert seen == ["lower", "lower"]
+
+
+def test_evaluate_takes_another_number_of_clips(tiny_run, capsys):
+    """The same as with the configuration of the loaded model changed by hand."""
+    checkpoint, path = tiny_run / "run" / "last", tiny_run / "corpus" / "manifest.jsonl"
+    command = ["evaluate", str(checkpoint), "--data", str(path), "--json"]
+    assert main([*command, "--clips", "16"]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    pipeline = snpkit.load(checkpoint)
+    config = pipeline.model.config
+    assert config.clips == 2
+    config.clips = 16
+    rows = Manifest.load(path).split("test")
+    dataset = VideoTextDataset(rows, config.clips, config.frames, config.image_size, False)
+    expected = evaluate_retrieval(
+        pipeline.model, pipeline.tokenizer, dataset, top_k=20, matching_weight=1.0
+    )
+    assert {name: measured[name] for name in expected} == expected
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)["matching"] != measured["matching"]
+    for wrong in ("0", "64", "-1"):
+        assert main([*command, "--clips", wrong]) != 0
+        assert f"--clips is {wrong}; this model takes 1 to 63 clips" in capsys.readouterr().err
 
 
 def test_evaluate_measures_explanations_beside_chance(tiny_run, capsys):

@@ -4,6 +4,8 @@ import pytest
 import torch
 from training_toys import same_weights
 
+import snpkit
+from snpkit.commands.evaluate import _limits
 from snpkit.data.synthetic import generate_corpus
 from snpkit.errors import UserError
 from snpkit.language.significance import SignificanceTable
@@ -80,6 +82,24 @@ def test_the_real_model_resumes_bit_for_bit(manifest, tmp_path, precision, chang
     resumed, result = train(recipe, manifest, tmp_path / "cut", resume=True)
     assert result.step == 8
     assert same_weights(resumed.model, whole.model)
+
+
+def test_a_run_is_measured_with_as_many_clips_as_its_recipe_says(manifest, tmp_path):
+    recipe = small(**{"evaluation.clips": 5})
+    setup, _ = train(recipe, manifest, tmp_path)
+    assert setup.held_out[0]["frames"].shape[0] == 5
+    batch, _ = next(iter(setup.batches))
+    assert batch["pixel_values"].shape[1] == 2
+    # `snpkit evaluate` takes as many, unless it is asked for others.
+    pipeline = snpkit.load(tmp_path / "last", device="cpu")
+    assert pipeline.model.config.clips == 2
+    assert _limits(pipeline, None, None) == (30, 5) and _limits(pipeline, 9, 7) == (9, 7)
+    plain = snpkit.load("laptop", device="cpu")
+    assert _limits(plain, None, None)[1] == plain.model.config.clips
+    with pytest.raises(UserError, match=r"evaluation\.clips is 64; this model takes 1 to 63"):
+        prepare(small(**{"evaluation.clips": 64}), manifest, progress=False)
+    with pytest.raises(UserError, match=r"evaluation\.clips must be positive"):
+        small(**{"evaluation.clips": 0})
 
 
 def test_weights_depend_on_the_seed_alone(manifest):
