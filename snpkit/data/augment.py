@@ -43,7 +43,6 @@ class Augmentation:
     magnitude: int = 9
 
     def __bool__(self) -> bool:
-        """Whether anything may happen at all."""
         return self.flip or self.moves
 
     @property
@@ -78,22 +77,19 @@ class Augmentation:
         if self.flip and random.random() < 0.5 and may_flip(row):
             frames = frames.flip(-1)
         for _ in range(self.operations):
-            name = _NAMES[random.integers(len(_NAMES))]
-            applied, strength = random.random() < _APPLIED, random.choice((-1, 1))
-            if applied:
-                frames = operate(frames, name, float(strength) * self.magnitude / 10)
+            name, sign = _NAMES[random.integers(len(_NAMES))], random.choice((-1.0, 1.0))
+            if random.random() < _APPLIED:
+                frames = operate(frames, name, float(sign) * self.magnitude / 10)
         return frames
 
     def _box(self, height: int, width: int, random: np.random.Generator) -> tuple[int, ...]:
         """Top, left, height and width of a crop in pixels."""
         assert self.crop is not None
         area = random.uniform(*self.crop) * height * width
-        spread = math.log(self.aspect)
-        ratio = math.exp(random.uniform(-spread, spread))
+        ratio = self.aspect ** random.uniform(-1, 1)
         high = min(max(round(math.sqrt(area / ratio)), 1), height)
         wide = min(max(round(math.sqrt(area * ratio)), 1), width)
-        top, left = random.integers(height - high + 1), random.integers(width - wide + 1)
-        return int(top), int(left), high, wide
+        return *map(int, random.integers((height - high + 1, width - wide + 1))), high, wide
 
 
 def may_flip(row: VideoText) -> bool:
@@ -116,7 +112,10 @@ def operate(frames: Tensor, name: str, strength: float) -> Tensor:
     """
     flat = frames.flatten(0, -4).float()
     if name in _MOVES:
-        moved = _moved(flat, _MOVES[name](strength))
+        matrix = torch.tensor([_MOVES[name](strength)])
+        grid = F.affine_grid(matrix, [1, 3, *flat.shape[-2:]], align_corners=False)
+        grid = grid.expand(len(flat), -1, -1, -1)
+        moved = F.grid_sample(flat - _GREY, grid, align_corners=False) + _GREY
     elif name == "autocontrast":
         low, high = flat.aminmax()  # of all colours together: each by itself would change hues
         moved = (flat - low) / (high - low) * 255 if high > low else flat
@@ -132,8 +131,8 @@ def operate(frames: Tensor, name: str, strength: float) -> Tensor:
 
 
 def _rotation(strength: float) -> list[list[float]]:
-    cos, sin = (function(math.radians(30 * strength)) for function in (math.cos, math.sin))
-    return [[cos, -sin, 0], [sin, cos, 0]]
+    angle = math.radians(30 * strength)
+    return [[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0]]
 
 
 # Where each pixel of the result comes from; places run from -1 to 1 in both directions.
@@ -145,12 +144,6 @@ _MOVES = {
     "translate_y": lambda s: [[1, 0, 0], [0, 1, 0.9 * s]],
 }
 _NAMES = ("autocontrast", "brightness", "contrast", "sharpness", *_MOVES)
-
-
-def _moved(flat: Tensor, matrix: list[list[float]]) -> Tensor:
-    grid = F.affine_grid(torch.tensor([matrix]), [1, 3, *flat.shape[-2:]], align_corners=False)
-    grid = grid.expand(len(flat), -1, -1, -1)
-    return F.grid_sample(flat - _GREY, grid, align_corners=False) + _GREY
 
 
 def _pixels(values: Tensor) -> Tensor:

@@ -1,11 +1,14 @@
 """From a recipe and a manifest to a trained model: the real model through the real loop."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from training_toys import same_weights
 
 import snpkit
 from snpkit.commands.evaluate import _limits
+from snpkit.data.samples import Manifest
 from snpkit.data.synthetic import generate_corpus
 from snpkit.errors import UserError
 from snpkit.language.significance import SignificanceTable
@@ -100,6 +103,21 @@ def test_a_run_is_measured_with_as_many_clips_as_its_recipe_says(manifest, tmp_p
         prepare(small(**{"evaluation.clips": 64}), manifest, progress=False)
     with pytest.raises(UserError, match=r"evaluation\.clips must be positive"):
         small(**{"evaluation.clips": 0})
+
+
+def test_a_run_that_drew_captions_goes_on_only_so(manifest, tmp_path):
+    """Also one from before there was a choice, whose recipe.json does not say."""
+    rows = [replace(row, id=f"{row.id}-{n}", caption=f"{row.caption} {word}")
+            for row in manifest.rows for n, word in enumerate(("here", "there"))]
+    twice = Manifest(manifest.root, rows)
+    captions = small(**{"data.draw": "captions", "optimisation.total_steps": 4})
+    whole, _ = train(captions, twice, tmp_path / "whole")
+    train(captions, twice, tmp_path / "cut",
+          evaluate=lambda model, step: {"matching.text_to_video.r10": 1.0})
+    with pytest.raises(UserError, match=r"resume with data\.draw=captions"):
+        train(small(**{"optimisation.total_steps": 4}), twice, tmp_path / "cut", resume=True)
+    resumed, result = train(captions, twice, tmp_path / "cut", resume=True)
+    assert result.step == 4 and same_weights(resumed.model, whole.model)
 
 
 def test_weights_depend_on_the_seed_alone(manifest):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest, VideoText
+from snpkit.data.video_ids import video_id
 from snpkit.errors import UserError
 from snpkit.language.tokenizer import train_tokenizer
 from snpkit.model.config import SNPConfig
@@ -101,6 +102,41 @@ def test_a_video_that_is_encoded_once_gives_the_logits_of_one_encoded_for_each_q
     each = model(pixel_values=grid[index], **texts)
     torch.testing.assert_close(once.logits, each.logits, rtol=0, atol=1e-12)
     torch.testing.assert_close(once.loss, each.loss, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("task", ["retrieval", "multichoice", "qa"])
+def test_every_task_draws_videos_and_says_which(folder, task):
+    """Clip n has n + 1 rows; long captions are cut at random for retrieval alone."""
+    words = ["red", "blue", "ball", "kite", "falls", "spins"]
+    rows = []
+    for clip in range(5):
+        for number in range(clip + 1):
+            text = " ".join(words[(clip + number + n) % 6] for n in range(6))
+            extra = {"answer": ANSWERS[number % 2], "options": [text, "a kite"], "label": 0}
+            rows.append(VideoText(f"{clip}-{number}", f"{clip}.mp4", text, "train", extra=extra))
+    tokenizer = train_tokenizer([row.caption for row in rows], vocab_size=80)
+    dataset = VideoTextDataset(Manifest(folder, rows), 1, 1, 16, training=True)
+
+    def make(truncation):
+        recipe = override(get_recipe(f"laptop_{task}"), {
+            "data.batch_size": 5, "data.size": 16, "data.clips": 1, "data.frames": 1,
+            "data.group": 1, "data.max_tokens": 5, "data.truncation": truncation,
+            **({"task.questions": 1} if task == "qa" else {}),
+        })  # fmt: skip
+        return TaskBatches(dataset, tokenizer, recipe, ANSWERS)
+
+    batches = make("start")
+    assert len(batches) == 1
+    cut = [batch for _, (batch, _) in zip(range(6), make("random"), strict=False)]
+    plain = []
+    for _, (batch, files) in zip(range(6), batches, strict=False):
+        assert len(set(files)) == 5
+        ids = [video_id(VideoText("x", file, "x", "x")) for file in files]
+        assert batch["video_ids"].tolist() == ids
+        plain.append(batch)
+    same = all(torch.equal(one["input_ids"], other["input_ids"])
+               for one, other in zip(plain, cut, strict=True))  # fmt: skip
+    assert same == (task != "retrieval")
 
 
 def test_other_tasks_ask_nothing():
