@@ -99,7 +99,8 @@ class Trial:
 
     def batches(self, size: int) -> PreTrainingBatches:
         """The recipe's batches, of `size` samples each."""
-        recipe = override(self.recipe, {"data.batch_size": size})
+        # What is drawn decides no time; a few videos with many captions are enough to measure.
+        recipe = override(self.recipe, {"data.batch_size": size, "data.draw": "captions"})
         settings = {"words": self.config.lvwm_words, "mismatched": self.config.itm}
         return PreTrainingBatches(self.dataset, self.tokenizer, self.table, recipe, **settings)
 

@@ -118,7 +118,10 @@ def test_retrieval_of_msrvtt_from_its_own_folder(msrvtt, tmp_path, snpkit):
     assert status == 2 and len(said.splitlines()) == 1
     assert said.endswith("it has: test, train. Choose with --held-out none|test.")
     assert not run.exists()
-    status, shown, said = snpkit(*finetune("retrieval", msrvtt, run, *layout, "--held-out", "test"))
+    command = finetune("retrieval", msrvtt, run, *layout, "--held-out", "test")
+    status, _, said = snpkit(*command)  # with two captions each
+    assert status == 2 and "3 videos, each drawn once an epoch, give no batch of 4" in said
+    status, shown, said = snpkit(*command, "data.batch_size=3")
     assert status == 0, said
     written = json.loads((run / "metrics.json").read_text())
     assert written["queries"] == 4
