@@ -1,5 +1,7 @@
 """The errors a user meets: each carries one sentence that says what, where and what to do."""
 
+from collections.abc import Sequence
+
 
 class UserError(ValueError):
     """Something the user can mend. The command line prints its sentence and exits with status 2."""
@@ -15,3 +17,9 @@ class AnnotationError(UserError):
 
 class CheckpointError(UserError):
     """A checkpoint folder that is missing, damaged or made for another configuration."""
+
+
+def listed(faults: Sequence[str], most: int = 20) -> str:
+    """The first `most` faults of a long list, separated by commas, and how many more there are."""
+    rest = f" and {len(faults) - most} more" if len(faults) > most else ""
+    return ", ".join(faults[:most]) + rest

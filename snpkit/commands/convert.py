@@ -99,7 +99,7 @@ def _read(path: Path) -> "dict[str, Tensor]":
     Raises:
         CheckpointError: no such file, or no weights in it, or things that are none.
     """
-    from snpkit.model.weights import read_weights
+    from snpkit.weights import read_weights
 
     if not path.is_file():
         raise CheckpointError(f"There is no file {path}.")

@@ -26,7 +26,7 @@ def doctor(parameters: bool = False) -> int:
         parameters: Print the true parameter counts beside the paper's, and nothing else.
     """
     if parameters:
-        from snpkit.model.parameters import format_table, parameter_table
+        from snpkit.commands.parameters import format_table, parameter_table
 
         print(format_table(parameter_table()))
         return 0

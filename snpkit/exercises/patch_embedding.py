@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from snpkit.exercises import Exercise, called
-from snpkit.model.windows import cut_windows, join_windows
+from snpkit.model.vision.windows import cut_windows, join_windows
 from snpkit.video.sampling import sample_frames
 
 POOLED = torch.tensor([[4.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 4.0]])  # [cells, channels]

@@ -17,7 +17,7 @@ from snpkit.model.initialisation import initial_log_scales, initialise, was_load
 from snpkit.model.shared import NETWORKS, CrossModalPass
 from snpkit.model.slices import Slice
 from snpkit.model.video import VideoFeatures, VideoTower
-from snpkit.model.weights import pretrained
+from snpkit.weights import pretrained
 
 Batch = dict[str, Any]
 """What a training step reads; what a task has no use for may be absent.
@@ -75,7 +75,7 @@ class SNPPreTrainedModel(PreTrainedModel):
         """As in transformers, but of config.json and weights of that folder or hub id alone.
 
         Raises:
-            UserError, CheckpointError: see `snpkit.model.weights.pretrained`.
+            UserError, CheckpointError: see `snpkit.weights.pretrained`.
         """
         fill = super().from_pretrained
         if source is None:

@@ -9,12 +9,12 @@ from transformers import BertConfig, PretrainedConfig
 from transformers.activations import ACT2FN
 
 from snpkit.errors import UserError
+from snpkit.weights import MOST_NUMBERS
 
 ARCHITECTURES = ("snp", "three_fusion", "twin_tower")
 TASKS = ("text_mlm", "cross_mlm", "gvtm_text_video", "gvtm_cross_modal", "lvwm")
 DEFAULT_LOGIT_SCALE = 1 / 0.07
 FORMER_NAMES = {"level1", "hard_negatives"}  # which checkpoints and recipes may still use
-MOST_NUMBERS = 20_000_000_000  # parameters of one network
 _CHOICES = {
     "architecture": ARCHITECTURES,
     "image_fit": ("crop", "long"),

@@ -14,8 +14,8 @@ from transformers.models.bert.modeling_bert import BertEmbeddings
 from snpkit.model.config import SNPConfig
 from snpkit.model.heads import MLMHead
 from snpkit.model.momentum import MomentumEncoders
-from snpkit.model.patches import PatchEncoder, SilentNorm
-from snpkit.model.swin import WindowAttention
+from snpkit.model.vision.patches import PatchEncoder, SilentNorm
+from snpkit.model.vision.swin import WindowAttention
 
 
 def initialise(module: nn.Module) -> bool:

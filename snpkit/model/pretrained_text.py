@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 from transformers import BertConfig
 
-from snpkit.errors import CheckpointError, UserError
+from snpkit.errors import CheckpointError, UserError, listed
 from snpkit.model.config import SNPConfig
-from snpkit.model.faults import listed
 from snpkit.model.pretraining import SNPPreTrainedModel
-from snpkit.model.weights import find_file, read_object, read_weights
+from snpkit.weights import find_file, read_object, read_weights
 
 # Sizes, and what else changes the outputs of the same weights.
 _FIELDS = (

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from snpkit.errors import CheckpointError
-from snpkit.model.swin_weights import swin_name
-from snpkit.model.windows import relative_index
+from snpkit.model.vision.swin_weights import swin_name
+from snpkit.model.vision.windows import relative_index
 
 ENCODER = "model.module.img_encoder."
 MATRIX = "model.module.img_proj"  # [grid width, hidden]

@@ -23,9 +23,9 @@ from safetensors.torch import save_file
 from swin_recipe import GOLDEN_SHAPES, make_pixels, make_weights, summary, torchvision_shapes
 from torchvision.models.video import swin3d_b, swin3d_s
 
-from snpkit.model.swin import VIDEO_SWIN_SIZES, VideoSwin
-from snpkit.model.swin_weights import load_swin_weights
-from snpkit.model.weights import read_weights
+from snpkit.model.vision.swin import VIDEO_SWIN_SIZES, VideoSwin
+from snpkit.model.vision.swin_weights import load_swin_weights
+from snpkit.weights import read_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "swin3d.json"
 BUILDERS = {"video_swin_s": swin3d_s, "video_swin_b": swin3d_b}

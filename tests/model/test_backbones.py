@@ -20,8 +20,8 @@ from transformers import (
 )
 
 from snpkit.errors import CheckpointError, UserError
-from snpkit.model.backbones import build_backbone, find_stages
 from snpkit.model.config import SNPConfig
+from snpkit.model.vision.backbones import build_backbone, find_stages
 
 TINY_RESNET = {"embedding_size": 4, "hidden_sizes": [4, 8, 8, 16], "depths": [1, 2, 1, 1]}
 TINY_PVT = {

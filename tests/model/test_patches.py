@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from snpkit.model.config import SNPConfig
-from snpkit.model.patches import PatchBlock, PatchEmbedding, PatchEncoder, Refine
 from snpkit.model.pretraining import SNPForPreTraining
+from snpkit.model.vision.patches import PatchBlock, PatchEmbedding, PatchEncoder, Refine
 from tests.model.cases import TIGHT
 
 

@@ -19,8 +19,8 @@ from transformers import (
     PreTrainedModel,
 )
 
+from snpkit import weights
 from snpkit.errors import CheckpointError, UserError
-from snpkit.model import weights
 from snpkit.model.config import SNPConfig
 from snpkit.model.pretrained_text import config_from_bert, load_text_weights
 from snpkit.model.pretraining import SNPForPreTraining

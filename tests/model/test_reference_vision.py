@@ -19,7 +19,7 @@ from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.model.reference import from_reference
 from snpkit.model.reference_vision import VisionNames
 from snpkit.model.vision import build_vision_encoder
-from snpkit.model.windows import relative_index
+from snpkit.model.vision.windows import relative_index
 from tests.model.cases import build, double, random_weights, small_config
 from tests.model.published_vision import (
     ENCODER,

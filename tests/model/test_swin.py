@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from snpkit.model.swin import (
+from snpkit.model.vision.swin import (
     VIDEO_SWIN_SIZES,
     PatchMerging,
     SwinBlock,
@@ -16,8 +16,8 @@ from snpkit.model.swin import (
     WindowAttention,
     drop_branch,
 )
-from snpkit.model.swin_weights import load_swin_weights
-from snpkit.model.windows import relative_index, same_region
+from snpkit.model.vision.swin_weights import load_swin_weights
+from snpkit.model.vision.windows import relative_index, same_region
 
 HERE = Path(__file__).parent
 recipe = SimpleNamespace(**runpy.run_path(str(HERE / "swin_recipe.py")))

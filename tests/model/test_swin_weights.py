@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import save_file
 
 from snpkit.errors import CheckpointError
-from snpkit.model.swin import VIDEO_SWIN_SIZES, VideoSwin
-from snpkit.model.swin_weights import load_swin_weights, swin_name
-from snpkit.model.weights import read_weights
-from snpkit.model.windows import relative_index
+from snpkit.model.vision.swin import VIDEO_SWIN_SIZES, VideoSwin
+from snpkit.model.vision.swin_weights import load_swin_weights, swin_name
+from snpkit.model.vision.windows import relative_index
+from snpkit.weights import read_weights
 
 recipe = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "swin_recipe.py")))
 WINDOW = (2, 2, 2)

@@ -21,8 +21,8 @@ from transformers import (
 from snpkit.errors import CheckpointError, UserError
 from snpkit.model import vision
 from snpkit.model.config import SNPConfig
-from snpkit.model.swin import VideoSwin
 from snpkit.model.vision import build_vision_encoder
+from snpkit.model.vision.swin import VideoSwin
 
 TINY_SWIN = {"embed_width": 4, "depths": (2, 2), "heads": (1, 2), "window": (2, 3, 3)}
 TINY = {

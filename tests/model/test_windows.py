@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snpkit.model.windows import (
+from snpkit.model.vision.windows import (
     cut_windows,
     join_windows,
     pad_to_multiple,

@@ -14,10 +14,10 @@ from transformers import ResNetConfig, ResNetModel
 import snpkit
 from snpkit.errors import CheckpointError, UserError
 from snpkit.loading import load_model
-from snpkit.model.backbones import KINDS, _checked_config, build_backbone
 from snpkit.model.config import SNPConfig
 from snpkit.model.pretraining import SNPForPreTraining
-from snpkit.model.weights import bounded, read_weights
+from snpkit.model.vision.backbones import KINDS, _checked_config, build_backbone
+from snpkit.weights import bounded, read_weights
 from tests.model.cases import small_config
 
 TINY_RESNET = {"embedding_size": 4, "hidden_sizes": [4, 8, 8, 16], "depths": [1, 2, 1, 1]}
@@ -61,7 +61,7 @@ STRANGE_CODE = "import pathlib; pathlib.Path({marker!r}).touch()\n"
 LOAD_ALL = """
 import sys, snpkit
 from snpkit.language.tokenizer import load_tokenizer
-from snpkit.model.backbones import build_backbone
+from snpkit.model.vision.backbones import build_backbone
 from snpkit.model.config import SNPConfig
 from snpkit.model.pretrained_text import config_from_bert, load_text_weights
 folder = sys.argv[1]

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from snpkit.model.windows import (
+from snpkit.model.vision.windows import (
     Size,
     cut_windows,
     join_windows,

@@ -14,9 +14,8 @@ from torch import nn
 from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING_NAMES
 
-from snpkit.errors import CheckpointError, UserError
-from snpkit.model.faults import listed
-from snpkit.model.weights import bounded, find_file, pretrained, read_object
+from snpkit.errors import CheckpointError, UserError, listed
+from snpkit.weights import bounded, find_file, pretrained, read_object
 
 PRESETS = ("resnet50", "pvt_v2_b2", "video_swin_s", "video_swin_b")  # no directory or hub id
 # timm's models come from elsewhere on the network, by names in their configuration.

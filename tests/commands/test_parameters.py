@@ -2,14 +2,14 @@
 
 import pytest
 
-from snpkit.model.config import SNPConfig
-from snpkit.model.parameters import (
+from snpkit.commands.parameters import (
     PAPER_MILLIONS,
     count_components,
     count_parameters,
     format_table,
     parameter_table,
 )
+from snpkit.model.config import SNPConfig
 from snpkit.model.pretraining import SNPForPreTraining
 
 SEPARATE_ENCODER = 45_100_800  # 23,837,184 of embeddings + 3 layers of 7,087,872

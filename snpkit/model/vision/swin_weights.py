@@ -11,10 +11,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from snpkit.errors import CheckpointError
-from snpkit.model.faults import listed
-from snpkit.model.swin import VideoSwin
-from snpkit.model.windows import relative_index
+from snpkit.errors import CheckpointError, listed
+from snpkit.model.vision.swin import VideoSwin
+from snpkit.model.vision.windows import relative_index
 
 _RULES = (  # (pattern, replacement), tried in turn; the first that fits decides
     (r"patch_embed\.proj\.", "embed.projection."),

@@ -20,12 +20,12 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PretrainedConfig
 
 from snpkit.errors import UserError
-from snpkit.model import backbones
-from snpkit.model.patches import PatchEncoder
 from snpkit.model.slices import kept_statistics
-from snpkit.model.swin import VIDEO_SWIN_SIZES, VideoSwin
-from snpkit.model.swin_weights import load_swin_weights
-from snpkit.model.weights import read_weights
+from snpkit.model.vision import backbones
+from snpkit.model.vision.patches import PatchEncoder
+from snpkit.model.vision.swin import VIDEO_SWIN_SIZES, VideoSwin
+from snpkit.model.vision.swin_weights import load_swin_weights
+from snpkit.weights import read_weights
 
 Parts = Sequence[nn.Module]
 

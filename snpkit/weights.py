@@ -19,10 +19,10 @@ from transformers.utils import cached_file
 
 from snpkit.errors import CheckpointError, UserError
 from snpkit.files import own_file, read_json
-from snpkit.model.config import MOST_NUMBERS
 
 _INDEX = "model.safetensors.index.json"
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
+MOST_NUMBERS = 20_000_000_000  # parameters of one network
 _PARTS = 50_000  # modules, parameters and buffers: far more than any model here has
 
 
