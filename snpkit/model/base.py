@@ -1,5 +1,6 @@
 """What pre-training and every downstream model share: encoders, matching scores, negatives."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from snpkit.model.slices import Slice
 from snpkit.model.video import VideoFeatures, VideoTower
 from snpkit.weights import pretrained
 
+MOST_LOG_SCALE = math.log(100)
 Batch = dict[str, Any]
 """What a training step reads; what a task has no use for may be absent.
 
@@ -91,6 +93,12 @@ class SNPPreTrainedModel(PreTrainedModel):
         if module is self and hasattr(self, "moco") and not was_loaded(self.moco.text_queue):
             self.moco.start(self.network.bert, self.video)
 
+    def set_attention(self, implementation: str) -> None:
+        """Compute the attention of the shared network and of the patch encoder spelt out ("eager")
+        or fused ("sdpa"): the same numbers but for rounding."""
+        for config in (self.config, self.network.bert.config):
+            config._attn_implementation = implementation
+
     def encode_text(
         self,
         input_ids: Tensor,
@@ -140,8 +148,13 @@ class SNPPreTrainedModel(PreTrainedModel):
         """The learnable logit scale of "text_video", "cross_modal" or "words"; 1 when it is off."""
         if self.config.initial_logit_scale is None:
             return 1.0
+        if self.training:
+            # At most 100, as in CLIP. The parameter itself is held there: were only its use
+            # clamped, it would have no gradient beyond and never come back.
+            with torch.no_grad():
+                self.log_scales.clamp_(max=MOST_LOG_SCALE)
         index = ("text_video", "cross_modal", "words").index(task)
-        return self.log_scales[index].clamp(max=4.6052).exp()  # at most 100, as in CLIP
+        return self.log_scales[index].exp()
 
     def text_video_scores(self, text: Tensor, clips: Tensor) -> Tensor:
         """Scaled dot products: [text, hidden], [video, clip, hidden] -> [text, video, clip]."""

@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from snpkit.errors import UserError
+from snpkit.model.base import SNPPreTrainedModel
 from snpkit.training import distributed
 from snpkit.training.device import autocast_dtype, choose_device, prepare_cpu, to_device
 from snpkit.training.history import History, flatten
@@ -159,6 +160,9 @@ def new_run(
     dtype = autocast_dtype(recipe.optimisation.precision, device)
     model = model.to(device).train()
     model.micro_batch = recipe.optimisation.micro_batch
+    if isinstance(model, SNPPreTrainedModel) and "attn_implementation" not in recipe.model:
+        # On a CPU, over so few tokens, attention spelt out trains faster than the fused one.
+        model.set_attention("eager" if device.type == "cpu" else "sdpa")
     seed_everything(recipe.seed, distributed.rank())
     return Run(
         recipe=recipe,
