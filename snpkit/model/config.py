@@ -2,8 +2,8 @@
 
 import importlib.util
 import reprlib
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, ClassVar, NamedTuple, get_origin, get_type_hints
 
 from transformers import BertConfig, PretrainedConfig
 from transformers.activations import ACT2FN
@@ -15,52 +15,12 @@ ARCHITECTURES = ("snp", "three_fusion", "twin_tower")
 TASKS = ("text_mlm", "cross_mlm", "gvtm_text_video", "gvtm_cross_modal", "lvwm")
 DEFAULT_LOGIT_SCALE = 1 / 0.07
 FORMER_NAMES = {"level1", "hard_negatives"}  # which checkpoints and recipes may still use
-_CHOICES = {
-    "architecture": ARCHITECTURES,
-    "image_fit": ("crop", "long"),
-    "vision_projection": ("matrix", "affine"),
-    "vision_frozen_norms": (None, True, False),
-    "swin_time_stride": (1, 2),
-    "pooling": ("mean", "mean_max"),
-    "patch_stem": ("patch", "overlapping", "deep"),
-    "text_mlm": ("masked", "unmasked"),
-    "lvwm_stage": ("after", "before", "both"),
-    "negative_source": ("in_batch", "moco"),
-    "negative_sampling": ("weighted", "uniform", "top_k", "nearest"),
-    "answer_from": ("pooled", "pooled_and_clips"),
-    "answer_head": ("mlp", "linear"),
-    "choice_score": ("both", "cross_modal", "text_video"),
-    "frame_middle": ("upper", "lower"),
-}
-# The least and the most: beyond any real model, and less than what a machine hangs on.
-_WHOLE = {
-    "vocab_size": (1, 5_000_000),
-    "hidden_size": (1, 65_536),
-    "num_hidden_layers": (1, 256),
-    "num_attention_heads": (1, 1_024),
-    "intermediate_size": (1, 1_000_000),
-    "max_position_embeddings": (1, 1_000_000),
-    "type_vocab_size": (1, 1_024),
-    "cross_layers": (1, 256),
-    "vision_width": (1, 65_536),
-    "vision_frozen_stages": (-1_000, 1_000),  # the encoder says how many it has
-    "image_size": (1, 16_384),
-    "clips": (1, 10_000),
-    "frames": (1, 10_000),
-    "patch_size": (1, 16_384),
-    "patch_layers": (0, 256),
-    "patch_heads": (1, 1_024),
-    "lvwm_words": (1, 10_000),
-    "moco_queue": (1, 100_000_000),
-}
-_SHARES = (
-    "hidden_dropout_prob", "attention_probs_dropout_prob", "attentive_masking", "moco_momentum",
+# BERT's fields of the shared network: sizes, and what else changes the outputs of given weights.
+BERT_SIZES = (
+    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+    "max_position_embeddings", "type_vocab_size", "hidden_act", "layer_norm_eps",
 )  # fmt: skip
-_POSITIVE = ("layer_norm_eps", "mlm_layer_norm_eps", "moco_temperature")
-_SWITCHES = (
-    "gradient_checkpointing_vision", "gradient_checkpointing_pairs", "patch_motion",
-    "swin_joint_clips", "itm",
-)  # fmt: skip
+BERT_TRAINING = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
 # BERT's own numbers, which stay where a small vocabulary's are not known.
 _TOKENS = {"pad_token_id": 0, "cls_token_id": 101, "sep_token_id": 102, "mask_token_id": 103}
 # What transformers and our models keep beside these fields. A config.json of a stranger may hold
@@ -71,6 +31,80 @@ _KEPT = {
     "transformers_version", "vision_config",
 }  # fmt: skip
 _DTYPES = ("float64", "float32", "bfloat16", "float16")
+
+
+class _Rule(NamedTuple):
+    """What a field may hold, written beside its type in the signature of SNPConfig.
+
+    Bounds are beyond any real model, and below what a machine hangs on.
+    """
+
+    allows: Callable[[Any], bool]
+    advice: str
+
+    def __repr__(self) -> str:  # as `help(SNPConfig)` shows it
+        return repr(self.advice)
+
+
+def _is_whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_number(value: object, least: float, most: float = 1e6) -> bool:
+    """Whether it is a number in that range (NaN is in none)."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and least <= value <= most
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 4_096 and "\0" not in value
+
+
+def _are_numbers(value: object) -> bool:
+    three = isinstance(value, list) and len(value) == 3
+    return three and all(_is_number(one, -1e6, 1e6) for one in value)
+
+
+def _choice(*allowed: object) -> _Rule:
+    return _Rule(lambda value: value in allowed, f"choose one of {allowed}")
+
+
+def _whole(least: int, most: int) -> _Rule:
+    advice = f"use a whole number from {least} to {most}"
+    return _Rule(lambda value: _is_whole(value, least, most), advice)
+
+
+def _number(least: float, most: float) -> _Rule:
+    advice = f"use a number from {least} to {most}"
+    return _Rule(lambda value: _is_number(value, least, most), advice)
+
+
+_Switch = Annotated[bool, _Rule(lambda value: isinstance(value, bool), "use true or false")]
+_Share = Annotated[float, _number(0, 1)]
+_Positive = Annotated[float, _Rule(lambda v: _is_number(v, 0) and v > 0, "use a number above 0")]
+_ACTIVATION = _Rule(
+    lambda value: isinstance(value, str) and value in ACT2FN,
+    "use an activation of transformers, such as 'gelu'",
+)
+_NAME = _Rule(_is_name, "use the name of an encoder or a folder")
+_NO_NAME = _Rule(lambda value: value is None or _is_name(value), _NAME.advice)
+_STAGES = _whole(-1_000, 1_000)  # the encoder says how many it has
+_BELOW_ONE = _Rule(lambda v: _is_number(v, 0) and v < 1, "use a number from 0 to below 1")
+_MEAN = _Rule(_are_numbers, "use three numbers")
+_STD = _Rule(lambda v: _are_numbers(v) and min(v) > 0, "use three numbers, std above 0")
+_NEGATIVES = _Rule(
+    lambda value: value == "all" or _is_whole(value, 1, 1_000_000),
+    'use "all" or a whole number above 0',
+)
+_DRAWN_BY = _choice("weighted", "uniform", "top_k", "nearest")
+_SCALE = _Rule(
+    lambda v: v is None or isinstance(v, bool) or (_is_number(v, 0) and v > 0),
+    "use true, false or a number above 0",
+)
+_SOME_TASKS = _Rule(
+    lambda value: isinstance(value, list) and all(task in TASKS for task in value),
+    f"choose some of {TASKS}",
+)
 
 
 class SNPConfig(PretrainedConfig):
@@ -151,65 +185,65 @@ class SNPConfig(PretrainedConfig):
     def __init__(
         self,
         *,
-        vocab_size: int = 30522,
-        hidden_size: int = 768,
-        num_hidden_layers: int = 12,
-        num_attention_heads: int = 12,
-        intermediate_size: int = 3072,
-        hidden_act: str = "gelu",
-        hidden_dropout_prob: float = 0.1,
-        attention_probs_dropout_prob: float = 0.1,
-        max_position_embeddings: int = 512,
-        type_vocab_size: int = 2,
-        initializer_range: float = 0.02,
-        layer_norm_eps: float = 1e-12,
-        mlm_layer_norm_eps: float = 1e-6,
+        vocab_size: Annotated[int, _whole(1, 5_000_000)] = 30522,
+        hidden_size: Annotated[int, _whole(1, 65_536)] = 768,
+        num_hidden_layers: Annotated[int, _whole(1, 256)] = 12,
+        num_attention_heads: Annotated[int, _whole(1, 1_024)] = 12,
+        intermediate_size: Annotated[int, _whole(1, 1_000_000)] = 3072,
+        hidden_act: Annotated[str, _ACTIVATION] = "gelu",
+        hidden_dropout_prob: _Share = 0.1,
+        attention_probs_dropout_prob: _Share = 0.1,
+        max_position_embeddings: Annotated[int, _whole(1, 1_000_000)] = 512,
+        type_vocab_size: Annotated[int, _whole(1, 1_024)] = 2,
+        initializer_range: Annotated[float, _number(0, 100)] = 0.02,
+        layer_norm_eps: _Positive = 1e-12,
+        mlm_layer_norm_eps: _Positive = 1e-6,
         pad_token_id: int = 0,
         cls_token_id: int = 101,
         sep_token_id: int = 102,
         mask_token_id: int = 103,
-        architecture: str = "snp",
-        cross_layers: int = 3,
-        vision: str = "patch",
-        vision_width: int | None = None,
-        vision_projection: str = "matrix",
-        vision_pretrained: str | None = None,
-        vision_frozen_stages: int = 0,
-        vision_frozen_norms: bool | None = None,
-        gradient_checkpointing_vision: bool = False,
-        gradient_checkpointing_pairs: bool = False,
-        vision_drop_path: float = 0.0,
-        swin_time_stride: int = 2,
-        swin_joint_clips: bool = False,
-        image_size: int = 64,
-        image_fit: str = "crop",
-        frame_middle: str = "upper",
-        image_mean: Sequence[float] = (0.485, 0.456, 0.406),
-        image_std: Sequence[float] = (0.229, 0.224, 0.225),
-        clips: int = 2,
-        frames: int = 4,
-        patch_size: int = 8,
-        patch_stem: str = "overlapping",
-        patch_layers: int = 2,
-        patch_heads: int = 4,
-        patch_motion: bool = False,
-        pooling: str = "mean",
-        text_mlm: str = "masked",
-        lvwm_stage: str = "after",
-        lvwm_words: int = 3,
-        negative_source: str = "in_batch",
-        moco_temperature: float = 0.05,
-        moco_momentum: float = 0.9999,
-        moco_queue: int = 16384,
-        negatives: str | int = "all",
-        negative_sampling: str = "weighted",
-        itm: bool = False,
-        attentive_masking: float = 0.0,
-        logit_scale: float | bool | None = None,
-        answer_from: str = "pooled",
-        answer_head: str = "mlp",
-        choice_score: str = "both",
-        tasks: Sequence[str] = TASKS,
+        architecture: Annotated[str, _choice(*ARCHITECTURES)] = "snp",
+        cross_layers: Annotated[int, _whole(1, 256)] = 3,
+        vision: Annotated[str, _NAME] = "patch",
+        vision_width: Annotated[int | None, _whole(1, 65_536)] = None,
+        vision_projection: Annotated[str, _choice("matrix", "affine")] = "matrix",
+        vision_pretrained: Annotated[str | None, _NO_NAME] = None,
+        vision_frozen_stages: Annotated[int, _STAGES] = 0,
+        vision_frozen_norms: Annotated[bool | None, _choice(None, True, False)] = None,
+        gradient_checkpointing_vision: _Switch = False,
+        gradient_checkpointing_pairs: _Switch = False,
+        vision_drop_path: Annotated[float, _BELOW_ONE] = 0.0,
+        swin_time_stride: Annotated[int, _choice(1, 2)] = 2,
+        swin_joint_clips: _Switch = False,
+        image_size: Annotated[int, _whole(1, 16_384)] = 64,
+        image_fit: Annotated[str, _choice("crop", "long")] = "crop",
+        frame_middle: Annotated[str, _choice("upper", "lower")] = "upper",
+        image_mean: Annotated[Sequence[float], _MEAN] = (0.485, 0.456, 0.406),
+        image_std: Annotated[Sequence[float], _STD] = (0.229, 0.224, 0.225),
+        clips: Annotated[int, _whole(1, 10_000)] = 2,
+        frames: Annotated[int, _whole(1, 10_000)] = 4,
+        patch_size: Annotated[int, _whole(1, 16_384)] = 8,
+        patch_stem: Annotated[str, _choice("patch", "overlapping", "deep")] = "overlapping",
+        patch_layers: Annotated[int, _whole(0, 256)] = 2,
+        patch_heads: Annotated[int, _whole(1, 1_024)] = 4,
+        patch_motion: _Switch = False,
+        pooling: Annotated[str, _choice("mean", "mean_max")] = "mean",
+        text_mlm: Annotated[str, _choice("masked", "unmasked")] = "masked",
+        lvwm_stage: Annotated[str, _choice("after", "before", "both")] = "after",
+        lvwm_words: Annotated[int, _whole(1, 10_000)] = 3,
+        negative_source: Annotated[str, _choice("in_batch", "moco")] = "in_batch",
+        moco_temperature: _Positive = 0.05,
+        moco_momentum: _Share = 0.9999,
+        moco_queue: Annotated[int, _whole(1, 100_000_000)] = 16384,
+        negatives: Annotated[str | int, _NEGATIVES] = "all",
+        negative_sampling: Annotated[str, _DRAWN_BY] = "weighted",
+        itm: _Switch = False,
+        attentive_masking: _Share = 0.0,
+        logit_scale: Annotated[float | bool | None, _SCALE] = None,
+        answer_from: Annotated[str, _choice("pooled", "pooled_and_clips")] = "pooled",
+        answer_head: Annotated[str, _choice("mlp", "linear")] = "mlp",
+        choice_score: Annotated[str, _choice("both", "cross_modal", "text_video")] = "both",
+        tasks: Annotated[Sequence[str], _SOME_TASKS] = TASKS,
         **kwargs: Any,
     ) -> None:
         values = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
@@ -225,34 +259,12 @@ class SNPConfig(PretrainedConfig):
 
     def check(self) -> None:
         """Raise UserError where a field holds a value outside its choices."""
-        for field, allowed in _CHOICES.items():
-            self._require(field, getattr(self, field) in allowed, f"choose one of {allowed}")
-        for field, (least, most) in _WHOLE.items():
-            whole = _is_whole(getattr(self, field), least, most)
-            self._require(field, whole, f"use a whole number from {least} to {most}")
-        for field in _SHARES:
-            share = _is_number(getattr(self, field), 0, 1)
-            self._require(field, share, "use a number from 0 to 1")
-        for field in _POSITIVE:
-            value = getattr(self, field)
-            self._require(field, _is_number(value, 0) and value > 0, "use a number above 0")
-        for field in _SWITCHES:
-            self._require(field, isinstance(getattr(self, field), bool), "use true or false")
+        for field, rule in _RULES.items():
+            self._require(field, rule.allows(getattr(self, field)), rule.advice)
         for field, own in _TOKENS.items():
             known = _is_whole(getattr(self, field), 0, max(self.vocab_size - 1, own))
             self._require(field, known, f"use a token below vocab_size={self.vocab_size}")
-        self._check_network()
-        self._check_vision()
-        tasks = isinstance(self.tasks, list) and (self.tasks or self.itm)
-        tasks = tasks and all(task in TASKS for task in self.tasks)
-        self._require("tasks", bool(tasks), f"choose some of {TASKS}")
-        drawn = self.negatives == "all" or _is_whole(self.negatives, 1, 1_000_000)
-        self._require("negatives", drawn, 'use "all" or a whole number above 0')
-        scale = self.logit_scale
-        known = scale is None or isinstance(scale, bool) or (_is_number(scale, 0) and scale > 0)
-        self._require("logit_scale", known, "use true, false or a number above 0")
-
-    def _check_network(self) -> None:
+        self._require("tasks", bool(self.tasks or self.itm), f"choose some of {TASKS}")
         self._require(
             "hidden_size",
             self.hidden_size % self.num_attention_heads == 0,
@@ -265,27 +277,8 @@ class SNPConfig(PretrainedConfig):
             numbers += 2 * self.moco_queue * self.hidden_size
         fits = numbers <= MOST_NUMBERS
         self._require("hidden_size", fits, f"the network would have {numbers:,} numbers")
-        known = isinstance(self.hidden_act, str) and self.hidden_act in ACT2FN
-        self._require("hidden_act", known, "use an activation of transformers, such as 'gelu'")
-        spread = _is_number(self.initializer_range, 0, 100)
-        self._require("initializer_range", spread, "use a number from 0 to 100")
         # Not a field of ours, and absent while one is made.
         _check_attention(getattr(self, "_attn_implementation_internal", None))
-
-    def _check_vision(self) -> None:
-        for field in ("vision", "vision_pretrained"):
-            value = getattr(self, field)
-            named = isinstance(value, str) and 0 < len(value) <= 4_096 and "\0" not in value
-            absent = field == "vision_pretrained" and value is None
-            self._require(field, named or absent, "use the name of an encoder or a folder")
-        for field in ("image_mean", "image_std"):
-            value = getattr(self, field)
-            three = isinstance(value, list) and len(value) == 3
-            right = three and all(_is_number(one, -1e6, 1e6) for one in value)
-            right = right and (field == "image_mean" or min(value) > 0)
-            self._require(field, right, "use three numbers" + ", std above 0" * (field[-1] == "d"))
-        drops = _is_number(self.vision_drop_path, 0, 1) and self.vision_drop_path < 1
-        self._require("vision_drop_path", drops, "use a number from 0 to below 1")
         whole = self.clips == 1 or self.frames % self.swin_time_stride == 0
         advice = f"with frames={self.frames} set swin_time_stride to 1"
         self._require("swin_joint_clips", whole or not self.swin_joint_clips, advice)
@@ -323,23 +316,18 @@ class SNPConfig(PretrainedConfig):
 
     def bert_config(self, num_hidden_layers: int | None = None) -> BertConfig:
         """The BertConfig of the shared network (or of a separate encoder of that many layers)."""
-        config = BertConfig(
-            vocab_size=self.vocab_size,
-            hidden_size=self.hidden_size,
-            num_hidden_layers=num_hidden_layers or self.num_hidden_layers,
-            num_attention_heads=self.num_attention_heads,
-            intermediate_size=self.intermediate_size,
-            hidden_act=self.hidden_act,
-            hidden_dropout_prob=self.hidden_dropout_prob,
-            attention_probs_dropout_prob=self.attention_probs_dropout_prob,
-            max_position_embeddings=self.max_position_embeddings,
-            type_vocab_size=self.type_vocab_size,
-            initializer_range=self.initializer_range,
-            layer_norm_eps=self.layer_norm_eps,
-            pad_token_id=self.pad_token_id,
-        )
+        fields = {name: getattr(self, name) for name in BERT_SIZES + BERT_TRAINING}
+        fields["num_hidden_layers"] = num_hidden_layers or self.num_hidden_layers
+        config = BertConfig(**fields, pad_token_id=self.pad_token_id)
         config._attn_implementation = self._attn_implementation
         return config
+
+
+_RULES: dict[str, _Rule] = {
+    name: hint.__metadata__[0]
+    for name, hint in get_type_hints(SNPConfig.__init__, include_extras=True).items()
+    if get_origin(hint) is Annotated
+}
 
 
 def _require_value(field: str, value: object, holds: bool, advice: str) -> None:
@@ -355,16 +343,6 @@ def _check_attention(value: object) -> None:
         known.append("flash_attention_2")
     _require_value("attn_implementation", value, value is None or value in known,
                    f"choose one of {known}")  # fmt: skip
-
-
-def _is_whole(value: object, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-
-
-def _is_number(value: object, least: float, most: float = 1e6) -> bool:
-    """Whether it is a number in that range (NaN is in none)."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and least <= value <= most
 
 
 def _new_names(values: dict[str, Any]) -> dict[str, Any]:

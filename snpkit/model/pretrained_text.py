@@ -11,23 +11,10 @@ from torch import Tensor
 from transformers import BertConfig
 
 from snpkit.errors import CheckpointError, UserError, listed
-from snpkit.model.config import SNPConfig
+from snpkit.model.config import BERT_SIZES, BERT_TRAINING, SNPConfig
 from snpkit.model.pretraining import SNPPreTrainedModel
 from snpkit.weights import find_file, read_object, read_weights
 
-# Sizes, and what else changes the outputs of the same weights.
-_FIELDS = (
-    "vocab_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "max_position_embeddings",
-    "type_vocab_size",
-    "hidden_act",
-    "layer_norm_eps",
-)
-_OTHER_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
 _SPECIAL_TOKENS = {
     "pad_token_id": "[PAD]",
     "cls_token_id": "[CLS]",
@@ -61,7 +48,7 @@ def config_from_bert(path_or_hub_id: str | Path, **overrides: Any) -> SNPConfig:
         UserError: there is no such BERT.
     """
     bert = _read_config(path_or_hub_id)
-    fields = {name: getattr(bert, name) for name in _FIELDS + _OTHER_FIELDS}
+    fields = {name: getattr(bert, name) for name in BERT_SIZES + BERT_TRAINING}
     vocabulary = _read_vocabulary(path_or_hub_id)
     if vocabulary is not None:
         special = _SPECIAL_TOKENS.items()
@@ -137,7 +124,7 @@ def _check_sizes(config: SNPConfig, source: str | Path) -> None:
     theirs, ours = _read_config(source), config.bert_config()
     differing = [
         f"{name} is {getattr(theirs, name)} there and {getattr(ours, name)} here"
-        for name in _FIELDS
+        for name in BERT_SIZES
         if getattr(theirs, name) != getattr(ours, name)
     ]
     if differing:
@@ -183,9 +170,8 @@ def _read_config(source: str | Path) -> BertConfig:
             "network takes the weights of no other network."
         )
     try:
-        return BertConfig(
-            **{name: stored[name] for name in _FIELDS + _OTHER_FIELDS if name in stored}
-        )
+        known = BERT_SIZES + BERT_TRAINING
+        return BertConfig(**{name: stored[name] for name in known if name in stored})
     except Exception as error:  # transformers refuses wrong values in several ways
         raise UserError(
             f"{path} describes no BERT: {' '.join(str(error).split())[:200]}"
