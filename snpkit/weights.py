@@ -5,7 +5,7 @@ A folder or hub repository holds `model.safetensors`, or its shards beside
 itself it follows what a config.json, an index or an adapter names, wherever that leads.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,38 @@ def _state_dict_in(stored: Any) -> dict[str, Tensor]:
     if not tensors:
         raise ValueError("it holds no state dict of tensors")
     return dict(stored)
+
+
+def match(
+    own: Mapping[str, Tensor],
+    stored: Iterable[tuple[str, str, Tensor]],
+    optional: Container[str] = (),
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Line tensors of others up with a model's own, strictly by name and shape.
+
+    Args:
+        own: the model's state dict.
+        stored: of each tensor the name it has there, our name of it, and the tensor.
+        optional: which of our names may be missing.
+    Returns:
+        What fits, by our names; and the faults, one phrase each: a name that is unknown, given
+        twice or missing, or a shape that differs. Nothing is to be copied where there are any.
+    """
+    fitting: dict[str, Tensor] = {}
+    faults, wrong = [], set()
+    for name, ours, value in stored:
+        if ours not in own:
+            faults.append(f"{name} (unknown)")
+        elif ours in fitting:
+            faults.append(f"{name} (given twice)")
+        elif value.shape != own[ours].shape:
+            faults.append(f"{name} (shape {list(value.shape)}, not {list(own[ours].shape)})")
+            wrong.add(ours)
+        else:
+            fitting[ours] = value
+    absent = (name for name in own if name not in fitting and name not in wrong)
+    faults += [f"{name} (missing)" for name in absent if name not in optional]
+    return fitting, faults
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from snpkit.model import objectives
 from snpkit.model.base import Batch, SNPPreTrainedModel
 from snpkit.model.config import SNPConfig
 from snpkit.model.heads import similarity_head
+from snpkit.model.initialisation import take_weights
 from snpkit.model.momentum import MomentumEncoders
 
 NO_LABEL = -100  # an answer outside the label set: nothing to learn from, and always wrong
@@ -254,9 +255,5 @@ def from_pretraining(
                 f"The weight {name} is {list(value.shape)} in the checkpoint, but "
                 f"{list(own[name].shape)} here; keep the checkpoint's model settings."
             )
-    with torch.no_grad():
-        for name, value in shared.items():
-            own[name].copy_(value)
-        if hasattr(model, "moco"):
-            model.moco.start(model.network.bert, model.video)
+    take_weights(model, shared)
     return model

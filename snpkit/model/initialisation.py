@@ -5,6 +5,8 @@ uninitialised memory: what the checkpoint lacks, and every buffer that is never 
 its value here. The functions of `transformers.initialization` leave loaded tensors as they are.
 """
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -53,6 +55,16 @@ def initialise(module: nn.Module) -> bool:
 def initial_log_scales(config: SNPConfig) -> Tensor:
     """Logarithms of the text-video, the cross-modal and the word scale: float [3]."""
     return torch.tensor([config.initial_logit_scale, 1.0, 1.0]).log()
+
+
+def take_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy tensors to the model's own of those names; MoCo's encoders then start as copies."""
+    own = model.state_dict()
+    with torch.no_grad():
+        for name, value in weights.items():
+            own[name].copy_(value)
+        if isinstance(moco := getattr(model, "moco", None), MomentumEncoders):
+            moco.start(model.network.bert, model.video)
 
 
 def was_loaded(tensor: Tensor) -> bool:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers import BertConfig
 
 from snpkit.errors import CheckpointError, UserError, listed
 from snpkit.model.config import BERT_SIZES, BERT_TRAINING, SNPConfig
+from snpkit.model.initialisation import take_weights
 from snpkit.model.pretraining import SNPPreTrainedModel
-from snpkit.weights import find_file, read_object, read_weights
+from snpkit.weights import find_file, match, read_object, read_weights
 
 _SPECIAL_TOKENS = {
     "pad_token_id": "[PAD]",
@@ -80,12 +80,7 @@ def load_text_weights(
     _check_sizes(model.config, path_or_hub_id)
     _check_vocabulary(model.config, path_or_hub_id, vocabulary)
     result, weights = _match(model, read_weights(path_or_hub_id), path_or_hub_id)
-    own = model.network.bert.state_dict()
-    with torch.no_grad():
-        for name, value in weights.items():
-            own[name].copy_(value)
-    if hasattr(model, "moco"):
-        model.moco.start(model.network.bert, model.video)
+    take_weights(model, {f"network.bert.{name}": value for name, value in weights.items()})
     return result
 
 
@@ -93,30 +88,21 @@ def _match(
     model: SNPPreTrainedModel, stored: Mapping[str, Tensor], source: str | Path
 ) -> tuple[LoadedText, dict[str, Tensor]]:
     """Line the stored names up with BertModel's own ones; every fault in one error."""
-    own = model.network.bert.state_dict()
-    weights: dict[str, Tensor] = {}
-    unused, faults = [], []
+    own, named, unused = model.network.bert.state_dict(), [], []
     for name, value in stored.items():
         # The first BERTs were saved with gamma and beta for a norm's weight and bias.
         bare = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name.removeprefix("bert."))
         bare = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", bare)
         if bare.endswith("position_ids"):  # a constant
             continue
-        if not bare.startswith(("embeddings.", "encoder.", "pooler.")):
-            unused.append(name)
-        elif bare not in own:
-            faults.append(f"{name} (unknown)")
-        elif bare in weights:
-            faults.append(f"{name} (given twice)")
-        elif value.shape != own[bare].shape:
-            faults.append(f"{name} (shape {list(value.shape)}, not {list(own[bare].shape)})")
+        if bare.startswith(("embeddings.", "encoder.", "pooler.")):
+            named.append((name, bare, value))
         else:
-            weights[bare] = value
-    missing = tuple(name for name in own if name not in weights)
-    if not faults:  # else the same tensor would be listed twice
-        faults = [f"{name} (missing)" for name in missing if name not in _POOLER]
+            unused.append(name)
+    weights, faults = match(own, named, optional=_POOLER)
     if faults:
         raise CheckpointError(f"The weights in {source} are not a BERT's: {listed(faults)}.")
+    missing = tuple(name for name in own if name not in weights)
     return LoadedText(len(weights), missing, tuple(sorted(unused))), weights
 
 

@@ -21,6 +21,7 @@ from snpkit.errors import CheckpointError, UserError
 from snpkit.model.base import SNPPreTrainedModel
 from snpkit.model.config import SNPConfig
 from snpkit.model.downstream import DOWNSTREAM
+from snpkit.model.initialisation import take_weights
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.model.reference_vision import PROJECTION, VisionNames, join_projection, vision_of
 
@@ -104,13 +105,8 @@ def from_reference(
         raise UserError(f"The task {task!r} is not one of {', '.join(kinds)}, or has no answers.")
     model = kinds[task](config, **({} if answers is None else {"answers": answers}))
     weights = _rename(state_dict, model)
-    own = model.state_dict()
-    _compare(weights, own)
-    with torch.no_grad():
-        for name, value in weights.items():
-            own[name].copy_(value)
-        if hasattr(model, "moco"):
-            model.moco.start(model.network.bert, model.video)
+    _compare(weights, model.state_dict())
+    take_weights(model, weights)
     return model
 
 

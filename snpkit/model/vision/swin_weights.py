@@ -14,6 +14,7 @@ from torch import Tensor
 from snpkit.errors import CheckpointError, listed
 from snpkit.model.vision.swin import VideoSwin
 from snpkit.model.vision.windows import relative_index
+from snpkit.weights import match
 
 _RULES = (  # (pattern, replacement), tried in turn; the first that fits decides
     (r"patch_embed\.proj\.", "embed.projection."),
@@ -63,25 +64,16 @@ def load_swin_weights(model: VideoSwin, state_dict: Mapping[str, Tensor]) -> Non
         CheckpointError: names that are unknown, missing or given twice, or shapes that differ; it
             lists them.
     """
-    own, found, faults = model.state_dict(), {}, []
+    named, faults = [], []
     for name, value in state_dict.items():
         bare = name.removeprefix("module.")
         if bare.startswith(("head.", "cls_head.")):  # torchvision's, the repository's classifier
             continue
-        if bare.endswith("relative_position_index"):
-            if not torch.equal(value.cpu(), relative_index(model.window, model.window)):
-                faults.append(f"{name} (positions of another window than {model.window})")
-            continue
-        target = swin_name(name)
-        if target not in own:
-            faults.append(f"{name} (unknown)")
-        elif target in found:
-            faults.append(f"{name} (given twice)")
-        elif value.shape != own[target].shape:
-            faults.append(f"{name} (shape {list(value.shape)}, not {list(own[target].shape)})")
-        else:
-            found[target] = value
-    faults += [f"{name} (missing)" for name in own if name not in found]
-    if faults:
+        if not bare.endswith("relative_position_index"):
+            named.append((name, swin_name(name), value))
+        elif not torch.equal(value.cpu(), relative_index(model.window, model.window)):
+            faults.append(f"{name} (positions of another window than {model.window})")
+    found, misfits = match(model.state_dict(), named)
+    if faults := faults + misfits:
         raise CheckpointError(f"The weights do not fit this Video Swin: {listed(faults)}.")
     model.load_state_dict(found)
