@@ -17,7 +17,7 @@ from snpkit.loading import load_model
 from snpkit.model.config import SNPConfig
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.model.vision.backbones import KINDS, _checked_config, build_backbone
-from snpkit.weights import bounded, read_weights
+from snpkit.weights import bounded, match, read_weights
 from tests.model.cases import small_config
 
 TINY_RESNET = {"embedding_size": 4, "hidden_sizes": [4, 8, 8, 16], "depths": [1, 2, 1, 1]}
@@ -375,3 +375,15 @@ def test_a_pipe_in_place_of_a_file_is_one_sentence(name, tmp_path) -> None:
     os.mkfifo(tmp_path / "pipe.pth")
     with pytest.raises(CheckpointError):
         read_weights(tmp_path / "pipe.pth")
+
+
+def test_tensors_are_matched_strictly_by_name_and_shape() -> None:
+    own = {name: torch.zeros(2) for name in ("here", "absent", "pooler", "wrong", "twice")}
+    stored = [("x.here", "here", torch.ones(2)), ("x.wrong", "wrong", torch.ones(3, 2)),
+              ("x.twice", "twice", torch.ones(2)), ("y.twice", "twice", torch.zeros(2)),
+              ("x.more", "more", torch.ones(2))]  # fmt: skip
+    fitting, faults = match(own, stored, optional=("pooler",))
+    assert fitting.keys() == {"here", "twice"} and fitting["twice"].sum() == 2
+    assert faults == ["x.wrong (shape [3, 2], not [2])", "y.twice (given twice)",
+                      "x.more (unknown)", "absent (missing)"]  # fmt: skip
+    assert match(own, [(name, name, value) for name, value in own.items()])[1] == []

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
 from transformers import BertConfig
 
 from snpkit.errors import CheckpointError, UserError, listed
@@ -79,17 +78,8 @@ def load_text_weights(
     """
     _check_sizes(model.config, path_or_hub_id)
     _check_vocabulary(model.config, path_or_hub_id, vocabulary)
-    result, weights = _match(model, read_weights(path_or_hub_id), path_or_hub_id)
-    take_weights(model, {f"network.bert.{name}": value for name, value in weights.items()})
-    return result
-
-
-def _match(
-    model: SNPPreTrainedModel, stored: Mapping[str, Tensor], source: str | Path
-) -> tuple[LoadedText, dict[str, Tensor]]:
-    """Line the stored names up with BertModel's own ones; every fault in one error."""
     own, named, unused = model.network.bert.state_dict(), [], []
-    for name, value in stored.items():
+    for name, value in read_weights(path_or_hub_id).items():
         # The first BERTs were saved with gamma and beta for a norm's weight and bias.
         bare = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name.removeprefix("bert."))
         bare = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", bare)
@@ -101,9 +91,12 @@ def _match(
             unused.append(name)
     weights, faults = match(own, named, optional=_POOLER)
     if faults:
-        raise CheckpointError(f"The weights in {source} are not a BERT's: {listed(faults)}.")
+        raise CheckpointError(
+            f"The weights in {path_or_hub_id} are not a BERT's: {listed(faults)}."
+        )
+    take_weights(model, {f"network.bert.{name}": value for name, value in weights.items()})
     missing = tuple(name for name in own if name not in weights)
-    return LoadedText(len(weights), missing, tuple(sorted(unused))), weights
+    return LoadedText(len(weights), missing, tuple(sorted(unused)))
 
 
 def _check_sizes(config: SNPConfig, source: str | Path) -> None:

@@ -101,8 +101,8 @@ class VisionEncoder(nn.Module):
         super().train(mode)
         # `from_pretrained` makes new parameters, and SyncBatchNorm new modules: the parts are
         # looked up and switched off each time.
-        norms = _batch_norms(self.backbone) if self._frozen_norms else []
-        for module in (*self._frozen, *norms):
+        norms = [part for part in self.backbone.modules() if isinstance(part, _BatchNorm)]
+        for module in (*self._frozen, *(norms if self._frozen_norms else ())):
             module.eval().requires_grad_(False)
         return self
 
@@ -138,10 +138,6 @@ class CheckpointedResNet(FrameEncoder):
             else:
                 hidden = stage(hidden)
         return hidden
-
-
-def _batch_norms(module: nn.Module) -> list[_BatchNorm]:
-    return [part for part in module.modules() if isinstance(part, _BatchNorm)]
 
 
 def _build_patch_encoder(config: PretrainedConfig) -> nn.Module:
