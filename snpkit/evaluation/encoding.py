@@ -89,7 +89,9 @@ def encode_texts(
     with evaluating(model):
         pooled = [
             model.encode_text(
-                to_model(model, batch.input_ids), to_model(model, batch.attention_mask)
+                to_model(model, batch.input_ids),
+                to_model(model, batch.attention_mask),
+                lengths=batch.attention_mask.sum(dim=1).tolist(),
             ).pooled
             for batch in batches
         ]

@@ -1,8 +1,9 @@
 """Text-to-video and video-to-text retrieval: encode once, score in chunks, re-rank the best.
 
 Two scores are used, as in the paper (sec. III-C). The *matching* score compares a caption and a
-video by dot products (GVTM level 1): cheap, so all pairs get one. The *cross-modal* score reads
-caption and clip tokens together (GVTM level 2): dear, so only the best K of each query get one.
+video by dot products (GVTM of the encoders): cheap, so all pairs get one. The *cross-modal* score
+reads caption and clip tokens together (cross-modal GVTM): expensive, so only the best K of each
+query get one.
 """
 
 from dataclasses import dataclass
@@ -136,24 +137,19 @@ def cross_scores(
     batch_size: int = 256,
 ) -> Tensor:
     """Cross-modal score of the pairs (text rows[i], video columns[i]): float32 [pairs]."""
-    lengths = texts.attention_mask.sum(dim=1)
-    order = lengths[rows].argsort()  # captions of like length together: little padding to compute
-    scores = torch.empty(len(rows))
+    lengths, scores = texts.attention_mask.sum(dim=1), torch.empty(len(rows))
     with evaluating(model):
-        for some in order.split(batch_size):
-            text, longest = rows[some], int(lengths[rows[some]].max())
-            pair = (
-                texts.input_ids[text, :longest],
-                texts.attention_mask[text, :longest],
-                videos.clip_tokens[columns[some]],
-            )
-            found = model.cross_match(*(to_model(model, part) for part in pair))
+        for some in lengths[rows].argsort().split(batch_size):  # captions of like length together
+            text = rows[some]
+            clips = videos.clip_tokens[columns[some]]
+            pair = texts.input_ids[text], texts.attention_mask[text], clips
+            found = model.cross_match(*(to_model(model, x) for x in pair), lengths[text].tolist())
             scores[some] = found.float().cpu()
     return scores
 
 
 def _place(scores: Tensor, candidates: Tensor, final: Tensor, rows: int = 1024) -> Tensor:
-    """Write candidates' final scores over `scores` [queries, items]; sink all others below them."""
+    """Write candidates' final scores over `scores` [queries, items]; rank all others below them."""
     placed = torch.empty(scores.shape)
     for start in range(0, len(scores), rows):
         block = slice(start, start + rows)
@@ -161,14 +157,14 @@ def _place(scores: Tensor, candidates: Tensor, final: Tensor, rows: int = 1024) 
         steps = torch.zeros_like(ordered)  # 0 for the best matching score, one more for each lower
         steps[:, 1:] = (ordered[:, 1:] < ordered[:, :-1]).cumsum(dim=1)
         lowest = final[block].amin(dim=1, keepdim=True)
-        sunk = torch.empty_like(ordered).scatter_(1, order, lowest - 1 - steps)
-        placed[block] = sunk.scatter_(1, candidates[block], final[block])
+        below = torch.empty_like(ordered).scatter_(1, order, lowest - 1 - steps)
+        placed[block] = below.scatter_(1, candidates[block], final[block])
     return placed
 
 
 @dataclass(frozen=True)
 class RetrievalRun:
-    """One evaluation: what was asked, what was scored, and how."""
+    """One evaluation: its queries, what was scored, and how."""
 
     captions: list[str]  # [texts]
     samples: list[int]  # [videos] the dataset index that shows each distinct video

@@ -174,15 +174,21 @@ class SNPPreTrainedModel(PreTrainedModel):
             pooled = pooled.to(self.similarity[0].weight.dtype)
             return self.scale("cross_modal") * self.similarity(pooled).squeeze(-1)
 
-    def cross_match(self, input_ids: Tensor, attention_mask: Tensor, clip_tokens: Tensor) -> Tensor:
+    def cross_match(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        clip_tokens: Tensor,
+        lengths: Sequence[int] | None = None,
+    ) -> Tensor:
         """Cross-modal matching score of aligned pairs: ids and mask [pairs, tokens], clip tokens
-        [pairs, clips, hidden] -> [pairs].
+        [pairs, clips, hidden] and, optionally, the tokens of each caption -> [pairs].
 
         Raises:
             UserError: the model is a twin tower.
         """
         output = self.network.cross_modal_pass(
-            input_ids, attention_mask, clip_tokens, pooled_only=True
+            input_ids, attention_mask, clip_tokens, lengths, pooled_only=True
         )
         return self.pair_score(output.pooled)
 

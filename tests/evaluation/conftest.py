@@ -22,8 +22,8 @@ class ToyModel(nn.Module):
         self.dropout = nn.Dropout(0.5)
         self.seen_pairs, self.batch_sizes = [], []
 
-    def encode_text(self, input_ids, attention_mask):
-        self._check()
+    def encode_text(self, input_ids, attention_mask, lengths=None):
+        self._check(attention_mask, lengths)
         tokens = self.dropout(self.words(input_ids))
         weight = attention_mask[..., None].float()
         pooled = (tokens * weight).sum(1) / weight.sum(1)
@@ -44,13 +44,14 @@ class ToyModel(nn.Module):
         self._check()
         return torch.einsum("th,vch->tvc", text, clip_features).logsumexp(-1)
 
-    def cross_match(self, input_ids, attention_mask, clip_tokens):
-        self._check()
+    def cross_match(self, input_ids, attention_mask, clip_tokens, lengths=None):
+        self._check(attention_mask, lengths)
         self.seen_pairs.append(len(input_ids))
         text = (self.words(input_ids) * attention_mask[..., None]).sum(1)
         return torch.sin(3 * (text * clip_tokens.mean(1)).sum(-1))
 
-    def _check(self):
+    def _check(self, attention_mask=None, lengths=None):
+        assert lengths is None or lengths == attention_mask.sum(1).tolist()
         assert not torch.is_grad_enabled()
         assert not self.training
         assert not self.dropout.training

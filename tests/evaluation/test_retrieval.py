@@ -111,7 +111,7 @@ def test_ties_stay_ties_below_the_candidates(toy):
 
 def test_cross_modal_scores_can_save_a_truth_among_the_candidates_only(toy):
     class Certain(toy.Model):
-        def cross_match(self, input_ids, attention_mask, clip_tokens):
+        def cross_match(self, input_ids, attention_mask, clip_tokens, lengths=None):
             return 100 * clip_tokens[:, 0, 0]  # the last video is best for everybody
 
     text, video = random_encodings(toy, 3, 4)
@@ -123,7 +123,7 @@ def test_cross_modal_scores_can_save_a_truth_among_the_candidates_only(toy):
 
 def test_wrong_top_k_and_diverged_models_are_clear_errors(toy):
     class Diverged(toy.Model):
-        def cross_match(self, input_ids, attention_mask, clip_tokens):
+        def cross_match(self, input_ids, attention_mask, clip_tokens, lengths=None):
             return torch.full((len(input_ids),), torch.nan)
 
     text, video = random_encodings(toy, 2, 2)

@@ -42,7 +42,7 @@ def colour_model(toy, tokenizer):
             self.config = SimpleNamespace(clips=1, frames=1, image_size=8, image_fit="crop",
                                           frame_middle="upper")
 
-        def encode_text(self, input_ids, attention_mask):
+        def encode_text(self, input_ids, attention_mask, lengths=None):
             words = tokenizer.convert_tokens_to_ids(list(COLOURS))
             pooled = torch.stack([(input_ids == word).any(1) for word in words], dim=1).float()
             return SimpleNamespace(pooled=pooled)
@@ -53,7 +53,7 @@ def colour_model(toy, tokenizer):
             tokens = pixel_values.float().mean(dim=(2, 4, 5)) / 255
             return SimpleNamespace(clip_tokens=tokens, clip_features=tokens)
 
-        def cross_match(self, input_ids, attention_mask, clip_tokens):
+        def cross_match(self, input_ids, attention_mask, clip_tokens, lengths=None):
             self.seen_pairs.append(len(input_ids))
             return clip_tokens[:, 0, 2]
 

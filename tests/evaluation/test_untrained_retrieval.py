@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from snpkit.evaluation.encoding import EncodedVideos, encode_texts
 from snpkit.evaluation.metrics import chance_metrics
-from snpkit.evaluation.retrieval import evaluate_retrieval, run_retrieval
+from snpkit.evaluation.retrieval import cross_scores, evaluate_retrieval, run_retrieval
 from snpkit.language.tokenizer import train_tokenizer
 from snpkit.model.config import SNPConfig
 from snpkit.model.pretraining import SNPForPreTraining
@@ -80,6 +81,26 @@ def test_the_model_takes_part_as_it_is(captions, tokenizer):
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     torch.testing.assert_close(first.scores, again.scores)
     torch.testing.assert_close(first.reranked.text_to_video, again.reranked.text_to_video)
+
+
+def test_vectors_and_scores_are_those_of_each_caption_by_itself(tokenizer):
+    captions = ["a", "ab abc", "a b c d e f g h i j k l", "ab", "b c d"]
+    model = tiny_model(tokenizer, initializer_range=0.5).double().eval()
+    texts = encode_texts(model, tokenizer, captions)
+    clips = torch.randn(3, 2, 32, generator=torch.Generator().manual_seed(0))
+    rows, columns = torch.cartesian_prod(torch.arange(len(captions)), torch.arange(3)).T
+    scores = cross_scores(model, texts, EncodedVideos(clips, clips), rows, columns, batch_size=4)
+    with torch.no_grad():
+        for row, caption in enumerate(captions):
+            ids, mask = (torch.tensor(tokenizer(caption)[key])[None]
+                         for key in ("input_ids", "attention_mask"))  # fmt: skip
+            torch.testing.assert_close(
+                texts.pooled[row], model.encode_text(ids, mask).pooled[0].float()
+            )
+            for column in range(3):
+                alone = model.cross_match(ids, mask, clips[column, None].double())
+                found = scores[(rows == row) & (columns == column)]
+                torch.testing.assert_close(found, alone.float())
 
 
 def test_a_twin_tower_is_evaluated_by_matching_alone(captions, tokenizer):
