@@ -79,7 +79,7 @@ def evaluate(
         options |= {"top_k": top_k, "matching_weight": matching_weight}
         options |= {"with_dual_softmax": dual_softmax}
     elif task == "qa" and "train" in source.manifest.splits:
-        options["commonest"] = commonest_by_type(source.manifest.split("train").rows)
+        options["majority"] = commonest_by_type(source.manifest.split("train").rows)
     metrics = evaluate_task(task, pipeline.model, pipeline.tokenizer, dataset, **options)
     unreadable = dataset.report()
     grounding = None

@@ -1,4 +1,4 @@
-"""Question answering and multiple choice, measured beside what takes no model at all."""
+"""Question answering and multiple choice, measured beside baselines without a model."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +40,7 @@ def accuracy(predicted: Sequence[Any], true: Sequence[Any]) -> float:
 
 
 def commonest_by_type(rows: Iterable[VideoText]) -> dict[str, str]:
-    """The commonest answer of every type of question, and of all questions under "".
+    """The majority answer of every type of question, and of all questions under "".
 
     Of equally common answers the first in alphabetical order. An answer of which is only known that
     it is outside the label set does not count.
@@ -73,7 +73,7 @@ def answer_questions(
     asked = [number for number, place in enumerate(column) if place is not None]
     rows = [dataset.manifest.rows[number] for number in asked]
     answers = model.answers
-    given: list[str] = []
+    predicted: list[str] = []
     with evaluating(model):
         for start in range(0, len(asked), _CHUNK):
             some = asked[start : start + _CHUNK]
@@ -83,15 +83,15 @@ def answer_questions(
             tokens = videos.clip_tokens[[column[number] for number in some]]
             parts = (batch.input_ids, batch.attention_mask, tokens)
             logits = model.answer_logits(*(to_model(model, part) for part in parts))
-            given += [answers[number] for number in logits.argmax(1).tolist()]
-    return rows, given
+            predicted += [answers[number] for number in logits.argmax(1).tolist()]
+    return rows, predicted
 
 
 def evaluate_answering(
     model: "SNPForQuestionAnswering",
     tokenizer: Any,
     dataset: VideoTextDataset,
-    commonest: Mapping[str, str] | None = None,
+    majority: Mapping[str, str] | None = None,
     *,
     max_tokens: int = 30,
 ) -> dict[str, Any]:
@@ -101,34 +101,34 @@ def evaluate_answering(
     out and counted in "left_out".
 
     Args:
-        commonest: of the training rows (`commonest_by_type`), as baselines; None = no baselines.
+        majority: answers of the training rows (`commonest_by_type`), as baselines; None = none.
 
     Returns:
         {"accuracy", "by_type": {type: accuracy}, "questions", "left_out", "outside": questions
         whose answer is not in the label set}; with baselines also "commonest" (always the
-        commonest answer) and "commonest_by_type" (of the question's type).
+        majority answer) and "commonest_by_type" (that of the question's type).
     """
     check_rows("qa", dataset.manifest.rows)
-    rows, given = answer_questions(model, tokenizer, dataset, max_tokens)
+    rows, predicted = answer_questions(model, tokenizer, dataset, max_tokens)
     true = [answer_of(row) for row in rows]
     known = set(model.answers)
     types: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
         types[type_of(row)].append(number)
     found: dict[str, Any] = {
-        "accuracy": accuracy(given, true),
+        "accuracy": accuracy(predicted, true),
         "by_type": {
-            kind: accuracy([given[n] for n in own], [true[n] for n in own])
+            kind: accuracy([predicted[n] for n in own], [true[n] for n in own])
             for kind, own in sorted(types.items())
         },
         "questions": len(rows),
         "left_out": len(dataset) - len(rows),
         "outside": sum(answer not in known for answer in true),
     }
-    if commonest:
-        guesses = [commonest.get(type_of(row), commonest[""]) for row in rows]
-        found["commonest"] = accuracy([commonest[""]] * len(rows), true)
-        found["commonest_by_type"] = accuracy(guesses, true)
+    if majority:
+        by_type = [majority.get(type_of(row), majority[""]) for row in rows]
+        found["commonest"] = accuracy([majority[""]] * len(rows), true)
+        found["commonest_by_type"] = accuracy(by_type, true)
     return found
 
 

@@ -4,8 +4,8 @@
 captions' parts of speech are known, such as the generated ones:
 
 * The pointing game: does the map of a noun have its strongest point on the noun's object? Beside
-  it stand three rivals that need no model: a random point, the best fixed point, and any map given
-  as a rival, such as plain contrast.
+  it stand three baselines that need no model: a random point, the best fixed point, and the map of
+  contrast alone.
 * Words: are content words (nouns, verbs, adjectives) more significant than function words?
 """
 
@@ -56,7 +56,7 @@ class PointingGame:
 
 
 def pointing_game(maps: Tensor, boxes: Tensor) -> PointingGame:
-    """Play the pointing game; of equal maxima the first cell counts.
+    """Measure the pointing game; of equal maxima the first cell counts.
 
     Args:
         maps: [videos, frames, grid_height, grid_width], higher is more relevant.
@@ -104,8 +104,9 @@ class WordContest:
         captions: number of captions with both.
         mean: captions whose content words are more significant on average.
         median: ... whose median content word is more significant than the median function word.
-        pairs: mean share of (content, function) pairs that the content word wins; ties count half.
-        strict: captions whose least content word beats every function word.
+        pairs: mean share of (content, function) pairs whose content word is more significant; ties
+            count half.
+        strict: captions whose least significant content word is above every function word.
     """
 
     captions: int
@@ -125,7 +126,7 @@ def word_contest(captions: Iterable[tuple[Sequence[float], Sequence[str]]]) -> W
     Raises:
         UserError: no caption has both.
     """
-    won: list[tuple[float, float, float, float]] = []
+    shares: list[tuple[float, float, float, float]] = []
     for values, parts in captions:
         tagged = list(zip(values, parts, strict=True))
         content = [value for value, part in tagged if part in CONTENT]
@@ -133,7 +134,7 @@ def word_contest(captions: Iterable[tuple[Sequence[float], Sequence[str]]]) -> W
         if not content or not function:
             continue
         pairs = [(one > other) + (one == other) / 2 for one in content for other in function]
-        won.append(
+        shares.append(
             (
                 fmean(content) > fmean(function),
                 median(content) > median(function),
@@ -141,9 +142,9 @@ def word_contest(captions: Iterable[tuple[Sequence[float], Sequence[str]]]) -> W
                 min(content) > max(function),
             )
         )
-    if not won:
+    if not shares:
         raise UserError("No caption has both content and function words.")
-    return WordContest(len(won), *(fmean(column) for column in zip(*won, strict=True)))
+    return WordContest(len(shares), *(fmean(column) for column in zip(*shares, strict=True)))
 
 
 def parts_of_caption(tags: Iterable[tuple[str, str]]) -> list[str]:
@@ -166,8 +167,8 @@ class Explained(Protocol):
 
 @dataclass(frozen=True)
 class Grounding:
-    """Outcome of `measure_grounding`: the pointing game of the maps and of plain contrast on the
-    same videos, and a word contest by kind."""
+    """Outcome of `measure_grounding`: the pointing game of the maps and of contrast alone on
+    the same videos, and the comparison of words by kind."""
 
     pointing: PointingGame
     contrast: PointingGame
@@ -185,33 +186,36 @@ def measure_grounding(
     Args:
         explain: caption and file -> explanation, such as `Pipeline.explain`.
         manifest: rows with the generator's "tags", "composition" and "boxes".
-        kinds: significance to hold contests of.
+        kinds: of significance, by which words are compared.
         middle: which middle frame of a range `explain` reads: `config.frame_middle`.
 
     Raises:
-        UserError: a row lacks that knowledge, or no row names its object.
+        UserError: a row lacks one of these, or no row names its object.
     """
-    maps, plain, boxes, contests = [], [], [], {kind: [] for kind in kinds}
+    maps, contrasts, boxes, words = [], [], [], {kind: [] for kind in kinds}
     for row in manifest.rows:
         if missing := {"tags", "composition", "boxes"} - set(row.extra):
             raise UserError(f"{row.id} lacks {sorted(missing)}; measure on generated clips.")
         found = explain(row.caption, manifest.path_of(row))
         parts = parts_of_caption(row.extra["tags"])[: len(found.words)]
-        for kind, captions in contests.items():
+        for kind, captions in words.items():
             captions.append((found.values(kind), parts))
         place = named_object(row)
         if place is not None and place < len(found.words):
             relevance = found.relevance[place]  # [clips, frames, gh, gw]
             maps.append(relevance.flatten(0, 1))
-            plain.append(contrast_maps(found.frames.flatten(0, 1), tuple(relevance.shape[-2:])))
+            grid = tuple(relevance.shape[-2:])
+            contrasts.append(contrast_maps(found.frames.flatten(0, 1), grid))
             of_frames = torch.tensor(row.extra["boxes"], dtype=torch.float64)
             seen = sample_frames(len(of_frames), *relevance.shape[:2], middle=middle)
             boxes.append(of_frames[seen.reshape(-1)])
     if not maps:
         raise UserError("No caption names its object; there is nothing to point at.")
-    game, rival = (pointing_game(torch.stack(found), torch.stack(boxes)) for found in (maps, plain))
-    won = {kind: word_contest(captions) for kind, captions in contests.items()}
-    return Grounding(game, rival, won)
+    return Grounding(
+        pointing_game(torch.stack(maps), torch.stack(boxes)),
+        pointing_game(torch.stack(contrasts), torch.stack(boxes)),
+        {kind: word_contest(captions) for kind, captions in words.items()},
+    )
 
 
 def contrast_maps(frames: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -17,7 +17,7 @@ import snpkit
 from snpkit.files import open_regular
 
 # What may differ between two configs without changing a vector.
-_NO_MATTER = ("transformers_version", "_name_or_path", "architectures", "dtype")
+_IRRELEVANT = ("transformers_version", "_name_or_path", "architectures", "dtype")
 _READERS = ("av", "decord", "pillow")
 _SETTLED = 2_000_000_000  # ns; clocks of file systems may tick that slowly
 
@@ -54,17 +54,17 @@ def content_key(path: Path) -> str:
 def model_key(model: nn.Module, sampling: Mapping[str, Any]) -> str:
     """SHA-256 of all that makes a vector of a file: weights, config, sampling, and the code.
 
-    The code is part of it, so that a snpkit that reads or encodes in another way can never be
-    served vectors of the one before.
+    The code is part of it, so that a snpkit that reads or encodes in another way never
+    reads vectors of the one before.
     """
     config = model.config.to_dict() if hasattr(model.config, "to_dict") else vars(model.config)
-    told = {name: value for name, value in config.items() if name not in _NO_MATTER}
+    fields = {name: value for name, value in config.items() if name not in _IRRELEVANT}
     digest = hashlib.sha256(f"{type(model).__name__} {_code_key()}".encode())
-    digest.update(json.dumps([told, dict(sampling)], sort_keys=True, default=str).encode())
+    digest.update(json.dumps([fields, dict(sampling)], sort_keys=True, default=str).encode())
     for name, weight in sorted(model.state_dict().items()):
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
-        plain = weight.detach().cpu().contiguous().reshape(-1)
-        digest.update(plain.view(torch.uint8).numpy())
+        numbers = weight.detach().cpu().contiguous().reshape(-1)
+        digest.update(numbers.view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
@@ -72,7 +72,8 @@ def model_key(model: nn.Module, sampling: Mapping[str, Any]) -> str:
 def _code_key() -> str:
     """SHA-256 of the modules that read and encode videos."""
     root = Path(snpkit.__file__).parent
-    files = sorted(path for room in ("model", "video") for path in (root / room).rglob("*.py"))
+    packages = root / "model", root / "video"
+    files = sorted(path for package in packages for path in package.rglob("*.py"))
     files.append(root / "evaluation" / "encoding.py")
     digest = hashlib.sha256(snpkit.__version__.encode())
     for path in filter(Path.is_file, files):
@@ -83,10 +84,10 @@ def _code_key() -> str:
 @cache
 def readers_key() -> str:
     """The versions of what decodes: a newer one may read what this one cannot."""
-    said = []
+    versions = []
     for name in _READERS:
         try:
-            said.append(f"{name} {metadata.version(name)}")
+            versions.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
-            said.append(f"no {name}")
-    return ", ".join(said)
+            versions.append(f"no {name}")
+    return ", ".join(versions)

@@ -75,7 +75,7 @@ class IndexStore:
         self.files: dict[str, Seen] = {}
         self.vectors: dict[str, Vectors] = {}
         self._stored: dict[Path, set[str]] = {}  # the parts that this process knows of
-        self._neighbours: dict[str, Path] | None = None
+        self._other_folders: dict[str, Path] | None = None
         self._works = True
         self._read()
         self._listed = dict(self.files)  # as it stands on disk
@@ -113,9 +113,9 @@ class IndexStore:
     def find(self, content: str) -> Vectors | None:
         """The vectors of a content, from this index or another folder's of the same model."""
         if content not in self.vectors:
-            if self._neighbours is None:
-                self._neighbours = _contents_beside(self.folder)
-            if (path := self._neighbours.get(content)) is not None:
+            if self._other_folders is None:
+                self._other_folders = _contents_of_others(self.folder)
+            if (path := self._other_folders.get(content)) is not None:
                 with suppress(OSError, ValueError, SafetensorError):
                     found = _read_part(path)
                     self.vectors |= {key: found[key] for key in found if key not in self.vectors}
@@ -155,9 +155,9 @@ class IndexStore:
         rows = [self.vectors[content] for content in contents]
         tensors = {name: torch.stack(column) for name, column in
                    zip(_NAMES, zip(*rows, strict=True), strict=True)}  # fmt: skip
-        told = {"contents": json.dumps(contents), "sha256": _checksum(contents, tensors)}
+        metadata = {"contents": json.dumps(contents), "sha256": _checksum(contents, tensors)}
         with atomic_path(path) as temporary:
-            save_file(tensors, temporary, told)
+            save_file(tensors, temporary, metadata)
         self._stored[path] = set(contents)
 
     def _write_listing(self) -> None:
@@ -166,9 +166,9 @@ class IndexStore:
                    "content": seen.content} | ({"error": seen.error} if seen.error else {})
             for name, seen in self.files.items()
         }  # fmt: skip
-        told = {"folder": str(self.videos), "readers": readers_key(), "files": files}
+        listing = {"folder": str(self.videos), "readers": readers_key(), "files": files}
         # ASCII: names that are no Unicode (a Linux file system may hold them) are kept as they are.
-        write_text(self.folder / _LISTING, json.dumps(told) + "\n")
+        write_text(self.folder / _LISTING, json.dumps(listing) + "\n")
 
     @contextmanager
     def _or_warn(self) -> Iterator[None]:
@@ -186,10 +186,10 @@ class IndexStore:
 def _read_part(path: Path) -> dict[str, Vectors]:
     """Content -> vectors. Raises OSError, ValueError or SafetensorError if it is damaged."""
     with open_regular(path), safe_open(path, "pt") as file:
-        told = file.metadata() or {}
+        metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    contents = _contents(told)
-    if set(tensors) != set(_NAMES) or _checksum(contents, tensors) != told.get("sha256"):
+    contents = _contents(metadata)
+    if set(tensors) != set(_NAMES) or _checksum(contents, tensors) != metadata.get("sha256"):
         raise ValueError("its checksum does not fit")
     features, tokens = (tensors[name] for name in _NAMES)
     if features.ndim != 3 or features.shape != tokens.shape or len(features) != len(contents):
@@ -197,8 +197,8 @@ def _read_part(path: Path) -> dict[str, Vectors]:
     return dict(zip(contents, zip(features, tokens, strict=True), strict=True))
 
 
-def _contents(told: Mapping[str, str]) -> list[str]:
-    contents = json.loads(told.get("contents", "null"))
+def _contents(metadata: Mapping[str, str]) -> list[str]:
+    contents = json.loads(metadata.get("contents", "null"))
     if not isinstance(contents, list) or not all(isinstance(one, str) for one in contents):
         raise ValueError("it does not say what it holds")
     return contents
@@ -214,9 +214,9 @@ def _checksum(contents: list[str], tensors: Mapping[str, Tensor]) -> str:
 
 def _read_listing(path: Path) -> dict[str, Seen]:
     """Raises UserError, KeyError, TypeError, ValueError or AttributeError if it is damaged."""
-    told = read_json(path, most_bytes=1 << 40)
-    files = {name: _seen(entry) for name, entry in told["files"].items()}
-    if told["readers"] != readers_key():  # what could not be read then may be readable now
+    listing = read_json(path, most_bytes=1 << 40)
+    files = {name: _seen(entry) for name, entry in listing["files"].items()}
+    if listing["readers"] != readers_key():  # what could not be read then may be readable now
         files = {name: seen for name, seen in files.items() if seen.error is None}
     return files
 
@@ -230,7 +230,7 @@ def _seen(entry: Mapping[str, Any]) -> Seen:
     return Seen(Stamp(size, mtime_ns), content, error)
 
 
-def _contents_beside(folder: Path) -> dict[str, Path]:
+def _contents_of_others(folder: Path) -> dict[str, Path]:
     """Content -> the part that holds it, of the other folders that this model has indexed."""
     found: dict[str, Path] = {}
     for path in sorted(folder.parent.glob(f"*/{_PARTS}")):

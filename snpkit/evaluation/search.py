@@ -1,4 +1,4 @@
-"""Search a folder of videos with sentences: encode the folder once, then answer at once."""
+"""Search a folder of videos with sentences: the folder is encoded once for all of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ __all__ = ["FolderIndex", "Hit", "encode_folder", "find_videos", "search"]
 
 @dataclass(frozen=True)
 class Hit:
-    """One video that answers a sentence."""
+    """One video found for a sentence."""
 
     path: Path
     score: float  # the one that orders the hits: of re-ranking, or matching without it
@@ -36,7 +36,7 @@ def search(
     matching_weight: float = 1.0,
     batch_size: int = 256,
 ) -> list[list[Hit]]:
-    """The videos that answer each sentence best.
+    """The videos that match each sentence best.
 
     Args:
         index: what `encode_folder` gave.

@@ -52,12 +52,12 @@ class TaskSetup:
         """The task's metrics on a data set."""
         options: dict[str, Any] = {"max_tokens": self.recipe.data.max_tokens}
         if self.recipe.task.name == "qa":
-            options["commonest"] = self.commonest
+            options["majority"] = self.majority
         return evaluate_task(self.recipe.task.name, model, self.tokenizer, dataset, **options)
 
     @cached_property
-    def commonest(self) -> dict[str, str]:
-        """Of "qa": the commonest training answers, which go through all training rows."""
+    def majority(self) -> dict[str, str]:
+        """Of "qa": the majority answers of training, which go through all training rows."""
         return commonest_by_type(self.batches.rows)
 
     @property

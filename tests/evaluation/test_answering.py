@@ -1,4 +1,4 @@
-"""Accuracy of answers and choices, against plain loops; what cannot be read is left out."""
+"""Accuracy of answers and choices, against simple loops; what cannot be read is left out."""
 
 from copy import deepcopy
 from types import SimpleNamespace
@@ -164,8 +164,8 @@ def test_answers_outside_the_label_set_are_wrong_and_counted(pipeline):
     ]
     config = deepcopy(pipeline.model.config)
     model = from_pretraining("qa", pipeline.model, config, answers=["0", "1"]).eval()
-    blind = commonest_by_type(labelled(-1, -1))
-    found = evaluate_answering(model, pipeline.tokenizer, dataset_of(rows), blind)
+    baselines = commonest_by_type(labelled(-1, -1))
+    found = evaluate_answering(model, pipeline.tokenizer, dataset_of(rows), baselines)
     assert found["outside"] == 3 and found["questions"] == 8
     assert found["accuracy"] <= 100 * 5 / 8
     assert "commonest" not in found  # nothing is known of the training answers

@@ -65,9 +65,9 @@ def test_padded_batches_bring_their_masks(toy):
     model = Masked()
     encoded = encode_videos(model, [stack_frames(shown[:2]), stack_frames(shown[2:])])
     assert model.batch_sizes == [2, 1] and torch.equal(torch.cat(model.masks), masks)
-    plain = stack_frames([(picture, None) for picture in frames])
-    assert torch.equal(plain, frames)
-    whole = encode_videos(toy.Model(), [plain])
+    unmasked = stack_frames([(picture, None) for picture in frames])
+    assert torch.equal(unmasked, frames)
+    whole = encode_videos(toy.Model(), [unmasked])
     torch.testing.assert_close(encoded.clip_features, whole.clip_features)
 
 

@@ -189,14 +189,14 @@ def test_a_file_that_may_not_be_read_is_named_and_not_remembered(folder, kept, m
 
 
 def test_a_file_that_hangs_or_crashes_its_decoder_is_left_out(folder, kept, monkeypatch):
-    plain = encode_folder(Colours(), folder)
+    unguarded = encode_folder(Colours(), folder)
     for name in misbehaving.NAMES:
         write_film(folder / name, 4, 16, 16)
     monkeypatch.setattr(index_folder, "read_clips", misbehaving.read)
     model = Colours()
     index = encode_folder(model, folder, cache=kept, guard_seconds=4.0)
-    assert index.names == plain.names and model.read == 3
-    assert torch.equal(index.videos.clip_features, plain.videos.clip_features)
+    assert index.names == unguarded.names and model.read == 3
+    assert torch.equal(index.videos.clip_features, unguarded.videos.clip_features)
     assert set(index.unreadable) == set(misbehaving.NAMES)
     assert "takes longer than 4 s" in index.unreadable["hang.mp4"]
     # They are not tried again: else every search would wait for them.

@@ -111,10 +111,11 @@ def test_a_damaged_listing_costs_a_look_but_no_encoding(folder, kept, caplog, co
 
 def test_a_listing_never_names_a_file_that_the_folder_does_not_hold(folder, kept):
     place = encode_folder(Colours(), folder, cache=kept).kept_in
-    told = json.loads((place / "files.json").read_text())
-    assert HOSTILE in told["files"] and Path(told["folder"]) == folder.resolve()
-    told["files"]["../outside.png"] = told["files"]["/etc/passwd"] = told["files"]["red.png"]
-    (place / "files.json").write_text(json.dumps(told))
+    listing = json.loads((place / "files.json").read_text())
+    assert HOSTILE in listing["files"] and Path(listing["folder"]) == folder.resolve()
+    files = listing["files"]
+    files["../outside.png"] = files["/etc/passwd"] = files["red.png"]
+    (place / "files.json").write_text(json.dumps(listing))
     index = encode_folder(Colours(), folder, cache=kept)
     assert index.names == sorted([HOSTILE, "blue.png", "green.png", "red.png"])
     assert json.loads((place / "files.json").read_text())["files"].keys() == set(index.names)
