@@ -35,7 +35,7 @@ significant_positions [batch, words], optional, -1 = none; drawn when absent, fr
     significant_mask [batch, tokens] or else from all words of the caption;
 mismatched_input_ids, mismatched_attention_mask [batch, tokens], for ITM.
 
-Counted while the batch lies in main memory, so that no device is asked for it; all optional:
+Counted while the batch lies in main memory, so that no device is waited for; all optional:
 lengths, mismatched_lengths: list[int], tokens of each caption; label_count: int, labelled tokens.
 """
 
@@ -106,7 +106,7 @@ class SNPPreTrainedModel(PreTrainedModel):
         lengths: Sequence[int] | None = None,
     ) -> TextFeatures:
         """Text pass: [batch, tokens] -> TextFeatures."""
-        output = self.network.text_pass(input_ids, attention_mask, lengths, most=self.slice_size)
+        output = self.network.text_pass(input_ids, attention_mask, lengths, limit=self.slice_size)
         return TextFeatures(F.normalize(output.pooled, dim=-1), output.tokens)
 
     def encode_video(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> VideoFeatures:
@@ -239,25 +239,25 @@ class SNPPreTrainedModel(PreTrainedModel):
         size, lengths, limit = len(ids), self.lengths(batch), self.slice_size
         if own is None or batch.get("mlm_input_ids", ids) is not ids:
             own = self.network.cross_modal_pass(
-                *captions, clip_tokens, lengths, pooled_only=True, most=limit
+                *captions, clip_tokens, lengths, pooled_only=True, limit=limit
             )
-        everyone = self.gather(clip_tokens)
+        all_clip_tokens = self.gather(clip_tokens)
         rows = parallel.own_rows(size) if self.training else slice(0, size)
         others = self._other_videos(text_video, video_ids)[rows]  # [batch, negatives]
         count = others.shape[1]
         if not count:  # one video alone
             return self.pair_score(own.pooled)[:, None]
-        foreign = self.network.cross_modal_pass(
+        negative = self.network.cross_modal_pass(
             *captions,
-            everyone,
+            all_clip_tokens,
             lengths,
             pairs=([row for row in range(size) for _ in range(count)], others.flatten()),
             pooled_only=True,
-            most=limit and limit * min(limit, count + 1),  # as a batch of that size has
+            limit=limit and limit * min(limit, count + 1),  # as a batch of that size has
         )
         column = torch.arange(rows.start, rows.stop, device=others.device)[:, None]
-        scores = self.pair_score(torch.cat([foreign.pooled, own.pooled]))
-        matrix = scores.new_full((size, len(everyone)), -torch.inf)
+        scores = self.pair_score(torch.cat([negative.pooled, own.pooled]))
+        matrix = scores.new_full((size, len(all_clip_tokens)), -torch.inf)
         matrix = matrix.scatter(1, others, scores[:-size].view(size, count))
         return matrix.scatter(1, column, scores[-size:, None])
 

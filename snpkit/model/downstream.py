@@ -164,7 +164,7 @@ class SNPForQuestionAnswering(SNPPreTrainedModel):
     ) -> Tensor:
         """Questions [batch, tokens] and clip tokens [batch, clips, hidden] -> [batch, answers]."""
         joint = self.network.cross_modal_pass(
-            input_ids, attention_mask, clip_tokens, pooled_only=True, most=self.slice_size
+            input_ids, attention_mask, clip_tokens, pooled_only=True, limit=self.slice_size
         )
         if self.config.answer_from == "pooled":
             return self.answer_head(joint.pooled)

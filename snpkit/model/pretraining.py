@@ -22,7 +22,7 @@ _LABELS_STEP = 16  # labelled tokens pass through a head in multiples of this nu
 
 @dataclass
 class PreTrainingOutput(ModelOutput):
-    """loss: the plain sum of `losses`; similarities: detached [text, video] scores by task."""
+    """loss: the unweighted sum of `losses`; similarities: detached [text, video] scores by task."""
 
     loss: Tensor | None = None
     losses: dict[str, Tensor] | None = None
@@ -30,7 +30,7 @@ class PreTrainingOutput(ModelOutput):
 
 
 class SNPForPreTraining(SNPPreTrainedModel):
-    """All proxy tasks of SNP-S3 over one batch (paper sec. III; total loss = plain sum)."""
+    """All proxy tasks of SNP-S3 over one batch (paper sec. III; total loss = unweighted sum)."""
 
     # Of which videos queued keys are was not kept by earlier versions.
     _keys_to_ignore_on_load_missing = (r"^moco\.(text|video)_ids$",)
@@ -95,7 +95,7 @@ class SNPForPreTraining(SNPPreTrainedModel):
         own = None  # each caption with its own video
         if "cross_mlm" in tasks or self.config.itm:
             own = self.network.cross_modal_pass(
-                masked_ids, mask, clip_tokens, lengths, most=self.slice_size
+                masked_ids, mask, clip_tokens, lengths, limit=self.slice_size
             )
         if "gvtm_cross_modal" in tasks:  # L4
             pairs = self.match_pairs(batch, clip_tokens, scores["text_video"], videos, own)
@@ -111,8 +111,8 @@ class SNPForPreTraining(SNPPreTrainedModel):
         return PreTrainingOutput(sum(losses.values()), losses, similarities)
 
     def prepare(self, batch: Batch) -> Batch:
-        """The batch with all that is drawn for it: significant words, and now and then masks where
-        attention goes."""
+        """The batch with all that is drawn for it: significant words, and in some steps other
+        masks, where attention goes."""
         batch = dict(batch)
         batch["mlm_input_ids"] = batch["masked_input_ids"]
         if "lvwm" in self.config.tasks:
@@ -155,7 +155,7 @@ class SNPForPreTraining(SNPPreTrainedModel):
     def mlm_loss(self, head: MLMHead, tokens: Tensor, batch: Batch) -> Tensor:
         """Mean over the labelled tokens of all processes; tokens [batch, tokens, hidden]."""
         # The decoder is as wide as the vocabulary: only labelled positions go through it. How many
-        # they are is known beforehand, so that no device is asked for it; a few more, without a
+        # they are is known beforehand, so that no device is waited for; a few more, without a
         # label, make their number one of few, whose products a CPU has prepared already.
         labels, count = batch["labels"].flatten(), batch.get("label_count")
         labelled = labels != -100
@@ -173,7 +173,7 @@ class SNPForPreTraining(SNPPreTrainedModel):
         """Image-text matching: pooled true pairs [batch, hidden] against false captions."""
         wrong = self.network.cross_modal_pass(
             batch["mismatched_input_ids"], batch["mismatched_attention_mask"], clip_tokens,
-            self.lengths(batch, "mismatched_"), pooled_only=True, most=self.slice_size,
+            self.lengths(batch, "mismatched_"), pooled_only=True, limit=self.slice_size,
         )  # fmt: skip
         logits = self.itm_head(pooled), self.itm_head(wrong.pooled)
         return self.mean(objectives.image_text_matching(*logits), 2 * len(pooled))

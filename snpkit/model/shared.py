@@ -73,7 +73,7 @@ class SharedNetwork(nn.Module):
         attention_mask: Tensor,
         lengths: Sequence[int] | None = None,
         *,
-        most: int | None = None,
+        limit: int | None = None,
         bert: BertModel | None = None,
     ) -> TextPass:
         """Refine captions alone.
@@ -82,7 +82,7 @@ class SharedNetwork(nn.Module):
             input_ids, attention_mask: [batch, tokens].
             lengths: tokens of each caption, which must be whole: captions of about the same length
                 then pass together, trimmed to the longest of them. None = one padded pass.
-            most: rows that pass at a time; their activations are then computed again in the
+            limit: rows that pass at a time; their activations are then computed again in the
                 backward pass. None = as many as are fast, and activations are kept.
             bert: another BERT of the same sizes in this one's place (MoCo's key encoder).
         """
@@ -94,8 +94,8 @@ class SharedNetwork(nn.Module):
             tokens = self._layers(bert.encoder, embedded, mask if one.padded else None)
             return widen(tokens, input_ids.shape[1]), bert.pooler(tokens)
 
-        slices = self._slices(attention_mask, lengths, most=most)
-        return TextPass(*run(refine, slices, recompute=most is not None))
+        slices = self._slices(attention_mask, lengths, limit=limit)
+        return TextPass(*run(refine, slices, recompute=limit is not None))
 
     def embed_text(self, input_ids: Tensor) -> Tensor:
         """LN(word + position + type 0): [batch, tokens] -> [batch, tokens, hidden]."""
@@ -121,14 +121,14 @@ class SharedNetwork(nn.Module):
         *,
         pairs: Pairs | None = None,
         pooled_only: bool = False,
-        most: int | None = None,
+        limit: int | None = None,
     ) -> CrossModalPass:
         """Refine caption + video together, text first.
 
         Args:
             input_ids, attention_mask: [captions, tokens].
             clip_tokens: [videos, clips, hidden], not normalised.
-            lengths, most: as in `text_pass`; `most` counts pairs.
+            lengths, limit: as in `text_pass`; `limit` counts pairs.
             pairs: which caption meets which video; None = the first the first, and so on.
             pooled_only: give `pooled` alone: of the last layer only the first token is computed.
         """
@@ -149,8 +149,8 @@ class SharedNetwork(nn.Module):
                 return (pooled,)
             return pooled, widen(hidden[:, : one.width], text.shape[1]), hidden[:, one.width : -1]
 
-        slices = self._slices(attention_mask, lengths, captions, visual.shape[1], most)
-        recompute = most is not None or self.config.gradient_checkpointing_pairs
+        slices = self._slices(attention_mask, lengths, captions, visual.shape[1], limit)
+        recompute = limit is not None or self.config.gradient_checkpointing_pairs
         return CrossModalPass(*run(refine, slices, recompute=recompute))
 
     def _slices(
@@ -158,14 +158,14 @@ class SharedNetwork(nn.Module):
         mask: Tensor,
         lengths: Sequence[int] | None,
         captions: Sequence[int] | None = None,
-        beside: int = 0,
-        most: int | None = None,
+        extra: int = 0,
+        limit: int | None = None,
     ) -> list[Slice]:
         captions = range(len(mask)) if captions is None else captions
         if lengths is None:
-            return even(len(captions), most, mask.shape[1])
+            return even(len(captions), limit, mask.shape[1])
         own = [lengths[row] for row in captions]
-        return cut(own, self.config.hidden_size, mask.device, beside=beside, most=most)
+        return cut(own, self.config.hidden_size, mask.device, extra=extra, limit=limit)
 
     def _layers(
         self, encoder: BertEncoder, hidden: Tensor, mask: Tensor | None, first_only: bool = False
@@ -173,7 +173,7 @@ class SharedNetwork(nn.Module):
         """All layers: hidden [rows, tokens, hidden], mask [rows, tokens] (None = all are real)
         -> the same shape, or [rows, 1, hidden] where only the first token's vector is wanted."""
         if mask is not None:
-            # Without the skip: whether all is real would be asked of the device.
+            # Without the skip: whether all is real would make a GPU be waited for.
             mask = create_bidirectional_mask(
                 config=self.bert.config, inputs_embeds=hidden, attention_mask=mask,
                 allow_is_bidirectional_skip=False,

@@ -1,6 +1,6 @@
 """Rows of about the same length pass through the layers together: hardly any padding is computed.
 
-A batch is as wide as its longest caption, but most captions are far shorter. Rows are sorted by
+A batch is as wide as its longest caption, but limit captions are far shorter. Rows are sorted by
 length and cut into slices; each slice is trimmed to its longest row, and the results are put back
 in order. Lengths are counted while a batch lies in main memory: asking a GPU for them would make
 the processor wait in every step.
@@ -39,22 +39,22 @@ def count_lengths(attention_mask: Tensor) -> list[int] | None:
 
 
 def cut(
-    lengths: Sequence[int], hidden: int, device: torch.device, *, beside: int = 0,
-    most: int | None = None,
+    lengths: Sequence[int], hidden: int, device: torch.device, *, extra: int = 0,
+    limit: int | None = None,
 ) -> list[Slice]:
     """Cut rows, longest first, where the padding of a slice would cost more than one slice more.
 
     Args:
         lengths: tokens of each row.
         hidden: width of the network.
-        beside: tokens that every row has besides (clips and SEP).
-        most: rows of a slice at most; None = any number.
+        extra: tokens that every row has besides (clips and SEP).
+        limit: rows of a slice at most; None = any number.
     """
     # Measured on a CPU: every call of a layer has a cost of its own, which in tokens is the larger
     # the narrower the network; and what the widest layer makes of a slice should fit into a cache.
     # A GPU is busy only with many tokens at a time.
     on_cpu = device.type == "cpu"
-    cost, limit = (40 + 16e6 / hidden**2, 768 * 1024 // hidden) if on_cpu else (4096, 2**62)
+    cost, tokens = (40 + 16e6 / hidden**2, 768 * 1024 // hidden) if on_cpu else (4096, 2**62)
     order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
     groups: list[list[int]] = []
     padding = 0.0
@@ -69,7 +69,7 @@ def cut(
     slices = []
     for rows in groups:
         own = [lengths[row] for row in rows]
-        size = min(most or len(rows), max(1, limit // (own[0] + beside)))
+        size = min(limit or len(rows), max(1, tokens // (own[0] + extra)))
         parts = even(len(rows), ceil(len(rows) / ceil(len(rows) / size)))  # of about equal sizes
         slices += [
             Slice([rows[place] for place in part.rows], own[part.rows[0]],
@@ -81,9 +81,9 @@ def cut(
     return slices or [Slice([], 1, False)]
 
 
-def even(count: int, most: int | None, width: int = 0) -> list[Slice]:
-    """`count` rows in their own order, at most `most` at a time, nothing trimmed."""
-    size = most or max(count, 1)
+def even(count: int, limit: int | None, width: int = 0) -> list[Slice]:
+    """`count` rows in their own order, at most `limit` at a time, nothing trimmed."""
+    size = limit or max(count, 1)
     starts = range(0, max(count, 1), size)
     return [Slice(range(count)[start : start + size], width, True) for start in starts]
 

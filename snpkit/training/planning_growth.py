@@ -88,10 +88,10 @@ def _narrower(model: SNPForPreTraining, measured: Batch, usual: list[int]) -> fl
 
 def _computed_tokens(model: SNPForPreTraining, lengths: list[int], pairs: int) -> int:
     """Tokens of so many pairs, the captions in turn, with what padding their slices have."""
-    beside = model.config.clips + 1
+    extra = model.config.clips + 1
     rows = [lengths[row % len(lengths)] for row in range(pairs)]
-    slices = cut(rows, model.config.hidden_size, model.device, beside=beside)
-    return sum(len(one.rows) * (one.width + beside) for one in slices)
+    slices = cut(rows, model.config.hidden_size, model.device, extra=extra)
+    return sum(len(one.rows) * (one.width + extra) for one in slices)
 
 
 def _pairs_alone(

@@ -36,7 +36,7 @@ def cheapest(lengths, beside):
 @given(captions, st.integers(0, 5), st.sampled_from([CPU, GPU]), st.sampled_from([None, 1, 7]))
 @settings(deadline=None)
 def test_every_row_is_in_one_slice_that_is_wide_enough(lengths, beside, device, most):
-    found = cut(lengths, 768, device, beside=beside, most=most)
+    found = cut(lengths, 768, device, extra=beside, limit=most)
     assert sorted(row for one in found for row in one.rows) == list(range(len(lengths)))
     for one in found:
         own = [lengths[row] for row in one.rows]
@@ -50,7 +50,7 @@ def test_every_row_is_in_one_slice_that_is_wide_enough(lengths, beside, device, 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.integers(0, 3))
 @settings(deadline=None, max_examples=40)
 def test_the_cuts_are_nearly_the_best_ones(lengths, beside):
-    assert cost(cut(lengths, 768, CPU, beside=beside), beside) <= 1.25 * cheapest(lengths, beside)
+    assert cost(cut(lengths, 768, CPU, extra=beside), beside) <= 1.25 * cheapest(lengths, beside)
 
 
 def test_narrow_networks_take_fewer_slices_than_wide_ones_and_a_gpu_takes_few():
@@ -127,10 +127,8 @@ def test_however_captions_are_cut_losses_and_gradients_stay(monkeypatch, most, c
         padded_pass(patch)
         expected = losses_and_gradients(build(config, weights), wide)
 
-    def narrow(lengths, hidden, device, *, beside=0, most=most, cut=shared.cut):
-        return cut(lengths, hidden, device, beside=beside, most=most)
-
-    monkeypatch.setattr(shared, "cut", lambda *a, beside, most: narrow(*a, beside=beside))
+    whole = shared.cut
+    monkeypatch.setattr(shared, "cut", lambda *a, extra, limit: whole(*a, extra=extra, limit=most))
     found = losses_and_gradients(build(config, weights), wide)
     torch.testing.assert_close(found, expected, **TIGHT)
 
