@@ -49,7 +49,7 @@ def limits(found: "Measurement", fleet: "Fleet") -> list[Limit]:
         rows.append(Limit("clips on this disk", f"{say_bytes(clips.file_bytes)} a clip",
                           f"{say_count(fits)} pairs", fits,
                           "WebDataset, MosaicML Streaming: shards elsewhere"))
-    each = fleet.step_seconds(found).median / found.samples_per_step
+    each = fleet.step_seconds(found).median / found.recipe.data.batch_size
     rows.append(Limit("one pass in a week", f"{say_seconds(1000 * each)} per 1,000 pairs",
                       f"{say_count(_WEEK / each)} pairs", _WEEK / each,
                       "more devices: torchrun"))  # fmt: skip

@@ -78,7 +78,7 @@ def _feeding(found: "Measurement", fleet: Fleet) -> str:
     each = found.clips.decode_seconds
     if not each:
         return ""
-    rate = found.samples_per_step / fleet.step_seconds(found).median / fleet.devices
+    rate = found.recipe.data.batch_size / fleet.step_seconds(found).median / fleet.devices
     if found.recipe.data.cache:
         return (f"Decoding: a core decodes {1 / each:,.3g} samples a second; with the frames in "
                 "memory that is done once.")  # fmt: skip
