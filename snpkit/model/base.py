@@ -54,8 +54,9 @@ class SNPPreTrainedModel(PreTrainedModel):
     Attributes:
         micro_batch: in training, samples whose activations are kept at a time: the encoders and
             the pairs of the cross-modal matching pass slice by slice, and each slice is computed
-            again in the backward pass. Losses and gradients are those of the whole batch. None =
-            keep all. Set by the training loop.
+            again in the backward pass. Losses and gradients are those of the whole batch, but that
+            batch norms that train normalise each slice by itself. None = keep all. Set by the
+            training loop.
     """
 
     config_class = SNPConfig

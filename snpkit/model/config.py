@@ -249,9 +249,6 @@ class SNPConfig(PretrainedConfig):
         values = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
         self.__dict__.update(values | _new_names(kwargs))
         self.vision_width = vision_width or hidden_size
-        for field in ("image_mean", "image_std", "tasks"):
-            if isinstance(value := getattr(self, field), Sequence) and not isinstance(value, str):
-                setattr(self, field, list(value))  # as it comes back from JSON
         self.check()
         kept = {name: value for name, value in kwargs.items() if name in _KEPT}
         self._check_kept(kept)
@@ -259,6 +256,9 @@ class SNPConfig(PretrainedConfig):
 
     def check(self) -> None:
         """Raise UserError where a field holds a value outside its choices."""
+        for field in ("image_mean", "image_std", "tasks"):
+            if isinstance(value := getattr(self, field), Sequence) and not isinstance(value, str):
+                setattr(self, field, list(value))  # as it comes back from JSON
         for field, rule in _RULES.items():
             self._require(field, rule.allows(getattr(self, field)), rule.advice)
         for field, own in _TOKENS.items():

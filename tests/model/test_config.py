@@ -168,6 +168,12 @@ def test_fields_keep_working_under_their_former_names(old, tmp_path) -> None:
     assert (again.negative_source, again.negative_sampling) == found
 
 
+def test_a_tuple_of_tasks_is_as_good_as_a_list(tmp_path) -> None:
+    small_config().save_pretrained(tmp_path)
+    changed = SNPConfig.from_pretrained(tmp_path, tasks=("lvwm",))
+    assert SNPForPreTraining(changed).config.tasks == ["lvwm"]
+
+
 def test_defaults_are_those_of_bert_base() -> None:
     ours, theirs = SNPConfig().bert_config().to_dict(), BertConfig().to_dict()
     assert {name for name in theirs if ours.get(name) != theirs[name]} <= {"_attn_implementation"}
