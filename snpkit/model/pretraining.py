@@ -64,11 +64,10 @@ class SNPForPreTraining(SNPPreTrainedModel):
             batch: a dict (or the same as keywords) with what `Batch` describes.
         """
         batch = self.prepare({**(batch or {}), **inputs})
-        ids, mask, lengths = batch["input_ids"], batch["attention_mask"], self.lengths(batch)
-        masked_ids, tasks = batch["mlm_input_ids"], set(self.config.tasks)
+        tasks = set(self.config.tasks)
         losses: dict[str, Tensor] = {}
         clip_tokens, clip_features = self.encode_clips(batch)
-        text = self.encode_text(ids, mask, lengths)
+        text, mlm_tokens = self.encode_captions(batch)
         # Matching compares the texts and videos of all processes.
         texts, clips, videos = (
             self.gather(each) for each in (text.pooled, clip_features, batch.get("video_ids"))
@@ -76,10 +75,7 @@ class SNPForPreTraining(SNPPreTrainedModel):
         scores = {"text_video": self.text_video_scores(texts, clips)}  # [text, video, clip]
 
         if "text_mlm" in tasks:  # L1
-            tokens = text.tokens  # of the unmasked caption
-            if self.config.text_mlm == "masked":
-                tokens = self.encode_text(masked_ids, mask, lengths).tokens
-            losses["text_mlm"] = self.mlm_loss(self.text_mlm_head, tokens, batch)
+            losses["text_mlm"] = self.mlm_loss(self.text_mlm_head, mlm_tokens, batch)
 
         if "gvtm_text_video" in tasks:  # L3
             losses["gvtm_text_video"] = self.contrast(
@@ -95,8 +91,9 @@ class SNPForPreTraining(SNPPreTrainedModel):
         own = None  # each caption with its own video
         if "cross_mlm" in tasks or self.config.itm:
             own = self.network.cross_modal_pass(
-                masked_ids, mask, clip_tokens, lengths, limit=self.slice_size
-            )
+                batch["mlm_input_ids"], batch["attention_mask"], clip_tokens,
+                self.lengths(batch), limit=self.slice_size,
+            )  # fmt: skip
         if "gvtm_cross_modal" in tasks:  # L4
             pairs = self.match_pairs(batch, clip_tokens, scores["text_video"], videos, own)
             scores["cross_modal"] = self.gather(pairs)[:, :, None]
@@ -133,6 +130,23 @@ class SNPForPreTraining(SNPPreTrainedModel):
         # The draw is made on the host from the host's generator: no device is waited for. All
         # processes follow the first: they must compute the same losses in the same order.
         return bool(parallel.from_first_process(torch.rand(())) < chance)
+
+    def encode_captions(self, batch: Batch) -> tuple[TextFeatures, Tensor]:
+        """The whole captions, and the tokens [batch, tokens, hidden] that the text MLM reads.
+
+        Whole and masked captions have the same lengths: they go through the text pass together.
+        """
+        ids, mask, lengths = batch["input_ids"], batch["attention_mask"], self.lengths(batch)
+        if self.config.text_mlm == "unmasked" or "text_mlm" not in self.config.tasks:
+            text = self.encode_text(ids, mask, lengths)
+            return text, text.tokens
+        both = self.encode_text(
+            torch.cat([ids, batch["mlm_input_ids"]]),
+            torch.cat([mask, mask]),
+            lengths and [*lengths, *lengths],
+        )
+        (pooled, _), (tokens, masked) = both.pooled.chunk(2), both.tokens.chunk(2)
+        return TextFeatures(pooled, tokens), masked
 
     def word_vectors(self, batch: Batch, tokens: Tensor) -> dict[str, Tensor]:
         """LVWM: scaled vectors of the drawn words by loss: each [batch, words, hidden].
