@@ -42,12 +42,14 @@ def layer_tokens(work: Workload) -> int:
     """Tokens that go through a layer in a step, each layer counted: the cost model's unit.
 
     Captions pass alone twice (whole and masked), once more with false captions beside their videos,
-    and once beside every video of the batch.
+    and once beside every video of the batch. Of false and of foreign pairs the last layer computes
+    the first token alone, which is not counted.
     """
     lengths = [int(length) for length in work.lengths()]
     beside = sum(lengths) + len(lengths) * (work.clips + 1)
-    tokens = 2 * sum(lengths) + beside + work.batch * beside
-    return tokens * work.config().num_hidden_layers
+    own, others = 2 * sum(lengths) + beside, work.batch * beside
+    layers = work.config().num_hidden_layers
+    return own * layers + others * (layers - 1)
 
 
 def measure_scaling(

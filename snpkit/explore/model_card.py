@@ -107,7 +107,8 @@ def _departures(pipeline: Pipeline, recipe: Mapping[str, Any]) -> list[str]:
         f"`{getattr(asked, name)}`: the settings of the first training count."
         for name in signature(SNPConfig).parameters
         if name in recipe["model"] or name.startswith(("patch", "vision"))
-        if hasattr(asked, name) and getattr(config, name) != getattr(asked, name)
+        # None is what the model itself decides.
+        if getattr(asked, name, None) not in (None, getattr(config, name))
     ]
 
 

@@ -101,12 +101,14 @@ def _pairs_alone(
     texts, device = len(batch["input_ids"]), batch["input_ids"].device
     videos = torch.arange(count, device=device) % texts
     pairs = [row % texts for row in range(count)], videos
-    captions = batch["masked_input_ids"], batch["attention_mask"]
+    captions, lengths = (batch["masked_input_ids"], batch["attention_mask"]), model.lengths(batch)
     shape = (texts, batch["pixel_values"].shape[1], model.config.hidden_size)
     clips = torch.zeros(shape, device=device)
 
     def scores() -> Tensor:
-        output = model.network.cross_modal_pass(*captions, clips, pairs=pairs, pooled_only=True)
+        output = model.network.cross_modal_pass(
+            *captions, clips, lengths, pairs=pairs, pooled_only=True
+        )
         return model.pair_score(output.pooled).sum()
 
     return scores

@@ -9,13 +9,19 @@ import torch
 from snpkit.bench import scaling, steps
 from snpkit.bench.workload import Workload
 from snpkit.cli import main
+from snpkit.model.slices import Slice
 
 TINY = Workload(size="tiny", batch=4)
 
 
 def test_the_model_computes_the_tokens_that_are_counted(monkeypatch):
-    """Counted where they go through the layers, with chunks that hold no padding."""
-    monkeypatch.setattr("snpkit.model.lengths.chunk_overhead", lambda device, hidden: 0)
+    """Counted where they go through the layers, with slices that hold no padding."""
+
+    def exact(lengths, hidden, device, *, extra=0, limit=None):
+        rows = {n: [row for row, own in enumerate(lengths) if own == n] for n in set(lengths)}
+        return [Slice(own, width, False) for width, own in rows.items()]
+
+    monkeypatch.setattr("snpkit.model.shared.cut", exact)
     counted = []
     for batch, layers in ((4, None), (7, 3)):
         work = replace(TINY, batch=batch, layers=layers)

@@ -189,7 +189,7 @@ def test_mistakes_are_one_sentence_and_nothing_is_written(tmp_path, run, labels,
         ([whole, "--task", "retrieval"], {}, "do not fit"),
         ([whole, "--task", "retrieval", "--labels", labels], {}, "or has no answers"),
         ([whole, "--clips", "0"], {}, "SNPConfig.clips is 0"),
-        ([whole, "--clips", "20"], {}, "this model takes 19 clips"),
+        ([whole, "--clips", "20"], {}, "this model takes 1 to 19 clips"),
         ([whole, "--size", "0"], {}, "--size is 0"),
         ([whole, "--vision", "resnet50"], {}, "missing"),
     ):
