@@ -316,8 +316,10 @@ def test_a_random_window_is_a_part_of_the_caption_that_starts_with_a_word(
             for token in small_tokenizer.convert_ids_to_tokens(ids[1:-1])
         ).split()
         # Only the last word of a full window may lack its end.
-        assert text[:-1] == batch.words[row][:-1]
-        assert batch.words[row][-1].startswith(text[-1])
+        # A word that this small vocabulary cannot spell is one [UNK].
+        for token, word in zip(text[:-1], batch.words[row][:-1], strict=True):
+            assert token in (word, "[UNK]")
+        assert batch.words[row][-1].startswith(text[-1]) or text[-1] == "[UNK]"
 
 
 @given(st.lists(long_captions, min_size=1, max_size=4))
