@@ -13,7 +13,7 @@ from snpkit.errors import UserError
 
 COMMANDS = (
     "run", "generate", "mine", "pretrain", "finetune", "evaluate", "search", "explain", "doctor",
-    "plan", "bench", "verify", "shard", "ablate", "convert",
+    "plan", "verify", "shard", "ablate", "convert",
 )  # fmt: skip
 
 

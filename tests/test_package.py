@@ -63,4 +63,4 @@ def test_help_loads_neither_torch_nor_transformers():
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     loaded = set(result.stdout.rpartition("loaded ")[2].split())
     assert not loaded & {"torch", "transformers", "spacy", "decord", "matplotlib"}
-    assert "snpkit.commands.bench" in loaded
+    assert "snpkit.commands.plan" in loaded

@@ -27,7 +27,6 @@ from snpkit.explore.plots.frames import Found, relevance_overlay, retrieval_stri
 from snpkit.explore.plots.matrices import attention_maps, similarity_matrix
 from snpkit.explore.plots.pace import Pace, pace_curves, read_pace
 from snpkit.explore.plots.patches import clip_frames, patch_sheet, sampling_plan
-from snpkit.explore.plots.scaling import scaling_curves
 from snpkit.explore.plots.style import (
     PART_COLOURS,
     Picture,
@@ -76,7 +75,6 @@ __all__ = [
     "relevance_overlay",
     "retrieval_strip",
     "sampling_plan",
-    "scaling_curves",
     "share_bars",
     "significance_distribution",
     "similarity_matrix",

@@ -1,14 +1,14 @@
-"""`snpkit bench step` and `forward`: a step of training, and the losses alone."""
+"""`race step` and `race forward`: a step of training, and the losses alone."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snpkit.bench.comparison import Round, Subject, farthest
-from snpkit.bench.contestants import Answer, Contestant, Turn
-from snpkit.bench.oracle import straightforward
-from snpkit.bench.workload import Workload
+from tests.benchmarks import training
+from tests.benchmarks.comparison import Round, Subject, farthest
+from tests.benchmarks.processes import Answer, Turn, Worker
+from tests.benchmarks.workload import Workload
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,6 @@ class FixedBatch:
 
 def plain_way(kind: str, work: Workload) -> Turn:
     """The straightforward step ("step") or losses ("forward"): a function that does it once."""
-    training = straightforward("training")
     config, batch = work.config(), work.make_batch()
     weights = training.small_random_weights(config, work.seed)
     if kind == "forward":
@@ -61,7 +60,7 @@ def our_way(kind: str, work: Workload) -> Turn:
     from snpkit.training.loop import new_run, train_step
 
     config = work.config()
-    weights = straightforward("training").small_random_weights(config, work.seed)
+    weights = training.small_random_weights(config, work.seed)
     model = from_reference(weights, config)
     del weights
     batches = FixedBatch(work.make_batch())
@@ -120,23 +119,23 @@ def prepare(way: str) -> None:
 
 
 def build(way: str, kind: str, work: Workload) -> Turn:
-    """What a contestant's process does again and again."""
+    """What a process does again and again."""
     prepare(way)
     return (plain_way if way == "plain" else our_way)(kind, work)
 
 
 class _Shared:
-    """A contestant that several subjects compare with: one turn in a round serves all of them."""
+    """A process that several subjects compare with: one turn in a round serves all of them."""
 
-    def __init__(self, contestant: Contestant) -> None:
-        self.contestant = contestant
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
         self.answer: Answer | None = None
         self.served: set[str] = set()
 
     def turn(self, asking: str) -> Answer:
         """The answer of this round; a new round begins when somebody asks again."""
         if self.answer is None or asking in self.served:
-            self.answer, self.served = self.contestant.turn(), set()
+            self.answer, self.served = self.worker.turn(), set()
         self.served.add(asking)
         return self.answer
 
@@ -146,18 +145,14 @@ def step_subjects(kind: str, work: Workload, precisions: tuple[str, ...]) -> lis
 
     Args:
         precisions: of our way, one subject for each; one straightforward way stands for all.
-
-    Raises:
-        UserError: the straightforward way is not there.
     """
-    straightforward("training")
     works = {name: replace(work, precision=name) for name in precisions}
-    plain = _Shared(Contestant(build, ("plain", kind, work)))
+    plain = _Shared(Worker(build, ("plain", kind, work)))
     return [_subject(kind, each, plain) for each in works.values()]
 
 
 def _subject(kind: str, work: Workload, plain: _Shared) -> Subject:
-    ours = Contestant(build, ("ours", kind, work))
+    ours = Worker(build, ("ours", kind, work))
 
     def measure() -> Round:
         theirs, mine = plain.turn(work.precision), ours.turn()
@@ -171,7 +166,7 @@ def _subject(kind: str, work: Workload, plain: _Shared) -> Subject:
         )
 
     def close() -> None:
-        plain.contestant.close()
+        plain.worker.close()
         ours.close()
 
     number = {"fp32": "float32", "bf16": "bfloat16"}[work.precision]

@@ -1,12 +1,27 @@
 """Two ways of doing the same work, timed in turns: rates, their ratio, and how far they scatter."""
 
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from math import inf, isfinite
 from typing import Any
 
 from snpkit.errors import UserError
-from snpkit.training.planning_units import Spread, say_bytes
+from snpkit.training.planning_units import say_bytes
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of some repeats, with the least and the greatest of them."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """The spread of one value or more."""
+        return cls(statistics.median(values), min(values), max(values))
 
 
 @dataclass(frozen=True)
@@ -31,7 +46,7 @@ class Subject:
     """What is measured.
 
     Attributes:
-        name: as in `snpkit bench NAME`.
+        name: as in `python -m tests.benchmarks.race NAME`.
         unit: of the rates, such as "captions/s".
         plain, ours: the two ways in a few words.
         measure: times both ways once, one after the other.

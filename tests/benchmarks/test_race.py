@@ -1,12 +1,12 @@
-"""The `snpkit bench` command."""
+"""`python -m tests.benchmarks.race`."""
 
 import json
 
 import pytest
 
-from snpkit.bench import mining
-from snpkit.bench.comparison import Round, Subject
-from snpkit.cli import main
+from tests.benchmarks import mining
+from tests.benchmarks.comparison import Round, Subject
+from tests.benchmarks.race import main
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def quick(monkeypatch):
 
 
 def test_mine_prints_both_rates_and_their_ratio(quick, capsys):
-    assert main(["bench", "mine", "--repeat", "2"]) == 0
+    assert main(["mine", "--repeat", "2"]) == 0
     said = capsys.readouterr().out
     assert said.count("captions/s") == 2
     assert "ratio" in said and "2 rounds" in said and "397" in said
@@ -24,7 +24,7 @@ def test_mine_prints_both_rates_and_their_ratio(quick, capsys):
 
 def test_mine_as_json_reads_a_file(quick, capsys, tmp_path):
     (tmp_path / "captions.jsonl").write_text('{"caption": "a red kite falls"}\n' * 60)
-    assert main(["bench", "mine", str(tmp_path / "captions.jsonl"), "--repeat", "1", "--json"]) == 0
+    assert main(["mine", str(tmp_path / "captions.jsonl"), "--repeat", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["subject"] == "mine" and len(found["rounds"]) == 1
     turn = found["rounds"][0]
@@ -38,14 +38,14 @@ def toy(name, difference):
 def test_all_measures_one_after_the_other_and_fails_where_results_differ(monkeypatch, capsys):
     made = {"step": [toy("step fp32", 0.0), toy("step bf16", 0.0)], "mask": [toy("mask", 0.0)]}
     makers = {name: lambda options, found=found: found for name, found in made.items()}
-    monkeypatch.setattr("snpkit.bench.subjects.SUBJECTS", makers)
-    assert main(["bench", "--repeat", "1"]) == 0
+    monkeypatch.setattr("tests.benchmarks.subjects.SUBJECTS", makers)
+    assert main(["--repeat", "1"]) == 0
     said = capsys.readouterr().out
     assert [line[3:] for line in said.splitlines() if line.startswith("==")] == [
         "step fp32", "step bf16", "mask"
     ]  # fmt: skip
     made["mask"][0] = toy("mask", 0.5)
-    assert main(["bench", "--repeat", "1", "--json"]) == 1
+    assert main(["--repeat", "1", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert [each["equal"] for each in found] == [True, True, False]
     assert found[0]["ratio"]["median"] == 3
@@ -67,7 +67,7 @@ def test_all_measures_one_after_the_other_and_fails_where_results_differ(monkeyp
         (("scaling", "-o", "curves.pdf"), "curves.pdf"),
     ],
 )
-def test_mistakes_are_one_sentence(said, arguments, named):
-    status, text = said("bench", *arguments)
-    assert status == 2
+def test_mistakes_are_one_sentence(capsys, arguments, named):
+    assert main(list(arguments)) == 2
+    text = capsys.readouterr().err
     assert named in text and len(text.splitlines()) == 1

@@ -1,14 +1,14 @@
-"""`snpkit bench mine`: what it compares."""
+"""`race mine`: what it compares."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from snpkit.bench import mining
-from snpkit.bench.comparison import Round
 from snpkit.data.samples import sample_manifest
 from snpkit.errors import UserError
 from snpkit.language.mining import measure_mining
+from tests.benchmarks import mining
+from tests.benchmarks.comparison import Round
 
 
 def test_the_default_captions_are_the_samples_and_the_same_generated_ones():

@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from snpkit.bench import scaling, steps
-from snpkit.bench.workload import Workload
-from snpkit.cli import main
 from snpkit.model.slices import Slice
+from tests.benchmarks import scaling, steps
+from tests.benchmarks.race import main
+from tests.benchmarks.workload import Workload
 
 TINY = Workload(size="tiny", batch=4)
 
@@ -75,9 +75,9 @@ def test_scaling_is_measured_in_the_precision_asked_for(monkeypatch):
         asked.append(work.precision)
         return []
 
-    monkeypatch.setattr("snpkit.bench.scaling.measure_scaling", measured)
+    monkeypatch.setattr("tests.benchmarks.scaling.measure_scaling", measured)
     for precision in ("both", "fp32", "bf16"):
-        assert main(["bench", "scaling", "--size", "tiny", "--precision", precision, "--json"]) == 0
+        assert main(["scaling", "--size", "tiny", "--precision", precision, "--json"]) == 0
     assert asked == ["fp32", "fp32", "bf16"]
 
 
@@ -86,7 +86,7 @@ def test_the_command_writes_a_figure(kind, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(scaling, "AXES", {"clips": ("clips of a video", (1, 3))} | {
         "batch": ("captions of a batch", (2, 3))})  # fmt: skip
     path = tmp_path / f"curves.{kind}"
-    arguments = ["bench", "scaling", "--size", "tiny", "--batch", "3", "--repeat", "1"]
+    arguments = ["scaling", "--size", "tiny", "--batch", "3", "--repeat", "1"]
     assert main([*arguments, "-o", str(path)]) == 0
     assert "clips of a video" in capsys.readouterr().out
     if kind == "svg":

@@ -1,4 +1,4 @@
-"""The arithmetic and the order of the rounds of `snpkit bench`."""
+"""The arithmetic and the order of the rounds of a race."""
 
 import statistics
 
@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snpkit.bench.comparison import Comparison, Round, Subject, compare
-from snpkit.bench.subjects import SUBJECTS, get_subjects
 from snpkit.errors import UserError
-from snpkit.training.planning_units import Spread
+from tests.benchmarks.comparison import Comparison, Round, Spread, Subject, compare
+from tests.benchmarks.subjects import SUBJECTS, get_subjects
 
 rates = st.floats(0.1, 1e6)
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from snpkit.bench.scaling import Curve
 from snpkit.errors import UserError
-from snpkit.explore.plots import scaling_curves, to_png, to_svg
+from snpkit.explore.plots import to_png, to_svg
+from tests.benchmarks.scaling import Curve
+from tests.benchmarks.scaling_figure import scaling_curves
 
 
 def curves():

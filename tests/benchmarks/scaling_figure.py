@@ -28,7 +28,7 @@ def scaling_curves(curves: Sequence[Any], note: str = "") -> Picture:
     Both axes are logarithmic, so that what doubles goes up by the same height everywhere.
 
     Args:
-        curves: of `snpkit.bench.scaling.Curve`: name, values, seconds (median, least, greatest)
+        curves: of `tests.benchmarks.scaling.Curve`: name, values, seconds (median, least, greatest)
             and model, all above 0.
         note: what was measured; stands above the panels.
 

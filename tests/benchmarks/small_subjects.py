@@ -1,4 +1,4 @@
-"""`snpkit bench mask` and `retrieve`: masking a batch, and ranking videos for captions."""
+"""`race mask` and `race retrieve`: masking a batch, and ranking videos for captions."""
 
 import random
 import time
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-from snpkit.bench.comparison import Round, Subject
-from snpkit.bench.mining import default_captions
-from snpkit.bench.oracle import straightforward
+from tests.benchmarks import masking, retrieval
+from tests.benchmarks.comparison import Round, Subject
+from tests.benchmarks.mining import default_captions
 
 CAPTIONS = 2048  # masked in a round
 QUERIES = 1000  # captions, and as many videos
@@ -29,7 +29,6 @@ def masking_subject(count: int = CAPTIONS) -> Subject:
     from snpkit.language.significance import SignificanceTable, significance_of
     from snpkit.language.tokenizer import encode_captions, train_tokenizer
 
-    plain = straightforward("masking")
     captions = (default_captions(count) * 2)[:count]
     tokenizer, table = train_tokenizer(captions), SignificanceTable.mine(captions, top_k=300)
     vocabulary = MaskVocabulary.build(tokenizer, table)
@@ -44,7 +43,7 @@ def masking_subject(count: int = CAPTIONS) -> Subject:
         for batch, flags in batches:
             rows = (batch.input_ids.tolist(), batch.word_ids.tolist(), flags.tolist())
             allowed = vocabulary.significant_token_ids.tolist()
-            ids, labels = plain.mask_captions(*rows, allowed, vocabulary.mask_id, rng)
+            ids, labels = masking.mask_captions(*rows, allowed, vocabulary.mask_id, rng)
             found.append(torch.tensor([ids, labels])[1])
         return found
 
@@ -81,7 +80,7 @@ def retrieval_subject(queries: int = QUERIES, hidden: int = 256, clips: int = 2)
     from snpkit.model.config import SNPConfig
     from snpkit.model.downstream import SNPForRetrieval
 
-    plain, generator = straightforward("retrieval"), torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     model = SNPForRetrieval(SNPConfig(
         vocab_size=200, hidden_size=hidden, num_hidden_layers=1, num_attention_heads=4,
         intermediate_size=64, vision="features", clips=clips, frames=1,
@@ -98,7 +97,7 @@ def retrieval_subject(queries: int = QUERIES, hidden: int = 256, clips: int = 2)
     videos = EncodedVideos(video, video)
 
     def measure() -> Round:
-        slow, theirs = _seconds(lambda: plain.ranks(text, video))
+        slow, theirs = _seconds(lambda: retrieval.ranks(text, video))
         fast, ours = _seconds(lambda: rank_of_truth(matching_scores(model, texts, videos)))
         apart = (torch.tensor(theirs, dtype=torch.float64) - ours).abs().mean()
         return Round(queries / slow, queries / fast, float(apart))

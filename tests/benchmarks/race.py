@@ -1,15 +1,23 @@
-"""`snpkit bench`: how many times as fast as a straightforward way of doing the same."""
+"""How many times as fast snpkit is as a straightforward way of doing the same.
 
+    python -m tests.benchmarks.race step          # a training step, each way in its own process
+    python -m tests.benchmarks.race --help
+"""
+
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from snpkit.errors import UserError
+
 if TYPE_CHECKING:
-    from snpkit.bench.workload import Workload
+    from tests.benchmarks.workload import Workload
 
 
-def bench(
+def race(
     subject: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[SUBJECT]")] = "all",
     source: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[FILE]")] = None,
     size: Literal["base", "laptop", "tiny"] = "base",
@@ -29,7 +37,6 @@ def bench(
     step, forward: a training step of all losses, or the losses alone. decode: frames of clips.
     mask: MSSM. mine: tagging captions. retrieve: ranking videos. all: these, one after the other.
     scaling: steps of our way over batch, caption length, clips and layers, and the cost model.
-    The straightforward ways lie in tests/benchmarks: it runs in a clone of the repository.
 
     Args:
         subject: What to measure: all, step, forward, decode, mask, mine, retrieve or scaling.
@@ -46,7 +53,7 @@ def bench(
         output: scaling: the figure, a .png or .svg file.
         json: Print JSON in place of tables.
     """
-    from snpkit.bench.workload import Workload
+    from tests.benchmarks.workload import Workload
 
     _check(subject, source, workers, repeat, output)
     work = Workload(
@@ -57,8 +64,8 @@ def bench(
         return _scaling(work, repeat, output, json)
     from json import dumps
 
-    from snpkit.bench.comparison import compare_all
-    from snpkit.bench.subjects import SUBJECTS, Options, get_subjects
+    from tests.benchmarks.comparison import compare_all
+    from tests.benchmarks.subjects import SUBJECTS, Options, get_subjects
 
     options = Options(source, workers, work, _precisions(precision))
     found = []
@@ -78,8 +85,6 @@ def _check(
     subject: str, source: Path | None, workers: int | None, repeat: int, output: Path | None
 ) -> None:
     """Refuse before anything is measured."""
-    from snpkit.errors import UserError
-
     if repeat < 1:
         raise UserError(f"--repeat is {repeat}; measure at least once.")
     if workers is not None and workers < 1 and subject in ("all", "mine"):
@@ -104,10 +109,8 @@ def _precisions(asked: str) -> tuple[str, ...]:
 def _scaling(work: "Workload", repeat: int, output: Path | None, json: bool) -> int:
     from json import dumps
 
-    from snpkit.bench.contestants import describe_machine
-    from snpkit.bench.scaling import measure_scaling, table, to_dict
-    from snpkit.errors import UserError
-
+    from tests.benchmarks.processes import describe_machine
+    from tests.benchmarks.scaling import measure_scaling, table, to_dict
     if output is not None and output.suffix not in (".png", ".svg"):
         raise UserError(f"--output is {output}; the figure is a .png or .svg file.")
     curves = measure_scaling(work, repeat)
@@ -119,8 +122,9 @@ def _scaling(work: "Workload", repeat: int, output: Path | None, json: bool) -> 
 
 
 def _draw(curves: list[Any], note: str, output: Path) -> None:
-    from snpkit.explore.plots import scaling_curves, to_png, to_svg
+    from snpkit.explore.plots import to_png, to_svg
     from snpkit.files import atomic_path
+    from tests.benchmarks.scaling_figure import scaling_curves
 
     figure = scaling_curves(curves, note)
     if output.suffix == ".png":
@@ -131,3 +135,16 @@ def _draw(curves: list[Any], note: str, output: Path) -> None:
         picture = to_svg(figure, "scaling").replace("<svg ", space, 1).encode()
     with atomic_path(output) as path:
         path.write_bytes(picture)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it; a mistake of the user ends with one sentence and status 2."""
+    try:
+        return tyro.cli(race, prog="python -m tests.benchmarks.race", args=arguments)
+    except UserError as error:
+        print(f"race: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

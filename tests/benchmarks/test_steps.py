@@ -1,17 +1,16 @@
-"""`snpkit bench step` and `forward`: both ways do the same, at a tiny size."""
+"""`race step` and `race forward`: both ways do the same, at a tiny size."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
-from snpkit.bench import contestants, steps
-from snpkit.bench.comparison import compare_all
-from snpkit.bench.contestants import Answer, Contestant
-from snpkit.bench.oracle import straightforward
-from snpkit.bench.workload import Workload
 from snpkit.errors import UserError
 from snpkit.training import device
+from tests.benchmarks import processes, steps
+from tests.benchmarks.comparison import compare_all
+from tests.benchmarks.processes import Answer, Worker
+from tests.benchmarks.workload import Workload
 
 TINY = Workload(size="tiny", batch=5)
 
@@ -69,12 +68,12 @@ def test_the_batch_is_what_the_facts_say():
 
 
 class Pretended:
-    """A contestant whose turns are numbers."""
+    """A process whose turns are numbers."""
 
     def __init__(self, build, arguments):
         self.way, self.work = arguments[0], arguments[2]
         self.machine, self.products, self.turns, self.closed = "here", "exactly", 0, False
-        contestants_made.append(self)
+        workers_made.append(self)
 
     def turn(self):
         self.turns += 1
@@ -87,7 +86,7 @@ class Pretended:
         self.closed = True
 
 
-contestants_made: list[Pretended] = []
+workers_made: list[Pretended] = []
 wrong = {"fp32": 10.0, "bf16": 10.0}
 
 
@@ -97,13 +96,13 @@ wrong = {"fp32": 10.0, "bf16": 10.0}
      ((float("nan"), 10.0), (False, True))],
 )  # fmt: skip
 def test_one_straightforward_turn_serves_both_precisions(monkeypatch, losses, equal):
-    contestants_made.clear()
-    monkeypatch.setattr(steps, "Contestant", Pretended)
+    workers_made.clear()
+    monkeypatch.setattr(steps, "Worker", Pretended)
     monkeypatch.setitem(wrong, "fp32", losses[0])
     monkeypatch.setitem(wrong, "bf16", losses[1])
     found = compare_all(steps.step_subjects("step", TINY, ("fp32", "bf16")), 3)
-    assert [made.turns for made in contestants_made] == [3, 3, 3]
-    assert all(made.closed for made in contestants_made)
+    assert [made.turns for made in workers_made] == [3, 3, 3]
+    assert all(made.closed for made in workers_made)
     assert [each.ratio.median for each in found] == [4, 4]
     assert [each.memory for each in found] == [(100, 40)] * 2
     assert tuple(each.equal for each in found) == equal
@@ -125,38 +124,31 @@ def refused():
     raise UserError("Nothing to do.")
 
 
-def test_a_contestant_works_in_a_process_of_its_own():
-    contestant = Contestant(doubled, (30_000_000,))
+def test_a_worker_works_in_a_process_of_its_own():
+    worker = Worker(doubled, (30_000_000,))
     try:
-        first, second = contestant.turn(), contestant.turn()
+        first, second = worker.turn(), worker.turn()
         assert (first.result, second.result) == ({"held": 2}, {"held": 3})  # one was the warm-up
-        assert first.seconds >= 0 and "torch" in contestant.machine
+        assert first.seconds >= 0 and "torch" in worker.machine
         if first.peak is not None:
             assert second.peak - first.peak > 15e6
     finally:
-        contestant.close()
-    assert not contestant._process.is_alive()
+        worker.close()
+    assert not worker._process.is_alive()
 
 
-def test_a_contestant_that_ended_while_it_waited_is_named():
-    contestant = Contestant(doubled, (10,))
-    contestant._process.kill()
-    contestant._process.join()
+def test_a_worker_that_ended_while_it_waited_is_named():
+    worker = Worker(doubled, (10,))
+    worker._process.kill()
+    worker._process.join()
     with pytest.raises(UserError, match="ended before its time"):
-        contestant.turn()
-    contestant.close()
+        worker.turn()
+    worker.close()
 
 
-def test_what_a_contestant_cannot_do_is_told():
+def test_what_a_worker_cannot_do_is_told():
     with pytest.raises(UserError, match="Nothing to do"):
-        Contestant(refused, ())
-
-
-def test_a_clone_is_needed(monkeypatch, tmp_path):
-    assert straightforward("training").training_step
-    monkeypatch.setattr("snpkit.bench.oracle._ROOT", tmp_path)
-    with pytest.raises(UserError, match=r"no training\.py; run `snpkit bench` from a clone"):
-        straightforward("training")
+        Worker(refused, ())
 
 
 @pytest.mark.parametrize(
@@ -170,9 +162,9 @@ def test_impossible_workloads_are_refused(changes, named):
 
 
 def test_one_thread_is_timed_by_its_own_seconds(monkeypatch):
-    monkeypatch.setattr(contestants.time, "process_time", iter([1.0, 3.0]).__next__)
-    monkeypatch.setattr(contestants.time, "perf_counter", iter([1.0, 9.0]).__next__)
+    monkeypatch.setattr(processes.time, "process_time", iter([1.0, 3.0]).__next__)
+    monkeypatch.setattr(processes.time, "perf_counter", iter([1.0, 9.0]).__next__)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    assert contestants.timed(dict).seconds == 2
+    assert processes.timed(dict).seconds == 2
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    assert contestants.timed(dict).seconds == 8
+    assert processes.timed(dict).seconds == 8

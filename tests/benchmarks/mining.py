@@ -1,11 +1,11 @@
-"""`snpkit bench mine`: mining against tagging one caption at a time."""
+"""`race mine`: mining against tagging one caption at a time."""
 
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
-from snpkit.bench.comparison import Round, Subject
 from snpkit.errors import UserError
+from tests.benchmarks.comparison import Round, Subject
 
 GENERATED = 4000  # captions written beside the samples' own where no file is given ...
 _FOR_WORKERS = 5  # ... so many times as many where several processes, slow to start, share them

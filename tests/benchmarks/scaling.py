@@ -1,4 +1,4 @@
-"""`snpkit bench scaling`: seconds of a step over batch, caption length, clips and layers.
+"""`race scaling`: seconds of a step over batch, caption length, clips and layers.
 
 The cost model is that of `snpkit plan`, told in tokens: a constant, and a price of every token that
 goes through a layer. Both are taken from the batch sizes alone; the other curves are predictions.
@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from snpkit.bench.contestants import timed
-from snpkit.bench.steps import build
-from snpkit.bench.workload import Workload
+from tests.benchmarks.processes import timed
+from tests.benchmarks.steps import build
+from tests.benchmarks.workload import Workload
 
 AXES: dict[str, tuple[str, Sequence[float]]] = {
     "batch": ("captions of a batch", (4, 8, 16, 32)),

@@ -1,13 +1,13 @@
-"""The subjects of `snpkit bench`: to add one, write a function that makes it and name it here."""
+"""What `race` measures: to add a subject, write a function that makes it and name it here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snpkit.bench.comparison import Subject
-from snpkit.bench.mining import mining_subject
-from snpkit.bench.workload import Workload
 from snpkit.errors import UserError
+from tests.benchmarks.comparison import Subject
+from tests.benchmarks.mining import mining_subject
+from tests.benchmarks.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def _mine(options: Options) -> list[Subject]:
 
 def _model(kind: str) -> Callable[[Options], list[Subject]]:
     def make(options: Options) -> list[Subject]:
-        from snpkit.bench.steps import step_subjects
+        from tests.benchmarks.steps import step_subjects
 
         return step_subjects(kind, options.work, options.precisions)
 
@@ -41,19 +41,19 @@ def _model(kind: str) -> Callable[[Options], list[Subject]]:
 
 
 def _decode(options: Options) -> list[Subject]:
-    from snpkit.bench.decoding import decoding_subjects
+    from tests.benchmarks.decoding_subjects import decoding_subjects
 
     return decoding_subjects(2 if options.workers is None else options.workers)
 
 
 def _mask(options: Options) -> list[Subject]:
-    from snpkit.bench.small_subjects import masking_subject
+    from tests.benchmarks.small_subjects import masking_subject
 
     return [masking_subject()]
 
 
 def _retrieve(options: Options) -> list[Subject]:
-    from snpkit.bench.small_subjects import retrieval_subject
+    from tests.benchmarks.small_subjects import retrieval_subject
 
     return [retrieval_subject()]
 

@@ -1,4 +1,4 @@
-"""`snpkit bench decode`: frames a second in a data loader's workers, against two libraries plainly.
+"""`race decode`: frames a second in a data loader's workers, against two libraries plainly.
 
 All ways decode the same frames of the shipped clips and cut out the centre square.
 """
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from snpkit.bench.comparison import Round, Subject, farthest
-from snpkit.bench.oracle import straightforward
 from snpkit.errors import UserError
+from tests.benchmarks import decoding
+from tests.benchmarks.comparison import Round, Subject, farthest
 
 if TYPE_CHECKING:
     import torch
@@ -30,13 +30,12 @@ def decoding_subjects(workers: int, rounds_of: int = 4) -> list[Subject]:
         rounds_of: times that every clip is read in a round.
 
     Raises:
-        UserError: fewer than 0 workers, or the straightforward ways are not there.
+        UserError: fewer than 0 workers.
     """
     from snpkit.data.samples import sample_manifest
 
     if workers < 0:
         raise UserError(f"--workers is {workers}; decoding takes 0 processes or more.")
-    straightforward("decoding")
     manifest = sample_manifest()
     paths = sorted({str(manifest.path_of(row)) for row in manifest.rows})
     paths = [path for path in paths if path.endswith(".mp4")]
@@ -69,15 +68,12 @@ def _subject(
 
 @dataclass(frozen=True)
 class Plainly:
-    """The straightforward way by a library: path -> uint8 [frames, 3, size, size].
-
-    It travels to workers by its name: where they are spawned, only snpkit can be imported there.
-    """
+    """The straightforward way by a library: path -> uint8 [frames, 3, size, size]."""
 
     library: str
 
     def __call__(self, path: str) -> "torch.Tensor":
-        by = getattr(straightforward("decoding"), f"by_{self.library.lower()}")
+        by = getattr(decoding, f"by_{self.library.lower()}")
         return by(path, count=_FRAMES, size=_SIZE)
 
 

@@ -30,7 +30,7 @@ class Answer:
     peak: float | None
 
 
-class Contestant:
+class Worker:
     """A process that does the same work whenever it is its turn."""
 
     def __init__(self, build: Callable[..., Turn], arguments: tuple[Any, ...]) -> None:
