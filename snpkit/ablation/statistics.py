@@ -1,15 +1,15 @@
 """Runs with the same seeds compared pair by pair: mean, interval, and two tests."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from snpkit.errors import UserError
 
 _MOST_PAIRS = 20  # 2^20 choices of signs take a moment and 8 MB
-_TIE = 1e-9  # sums closer than this, relative to the largest, count as equal
+_TIE = 1e-9  # sums, or differences, closer than this, relative to the largest, count as equal
 
 
 @dataclass(frozen=True)
@@ -58,18 +58,31 @@ class Paired:
 
     @classmethod
     def of(cls, differences: Sequence[float]) -> "Paired":
-        """Of one difference or more."""
+        """Of one difference or more.
+
+        Raises:
+            UserError: scipy is not installed.
+        """
         sample = Sample.of(differences)
         if sample.sd is None:
             return cls(sample.n, sample.mean, None, None, None, None)
-        error = sample.sd / math.sqrt(sample.n)
-        reach = t_quantile(0.975, sample.n - 1) * error
-        if error > 0:
-            t_p = 2 * (1 - t_cdf(abs(sample.mean) / error, sample.n - 1))
-        else:
-            t_p = 1.0 if sample.mean == 0 else 0.0
+        if sample.sd > _TIE * abs(sample.mean):
+            test = _scipy_stats().ttest_1samp(differences, 0.0)
+            (low, high), t_p = test.confidence_interval(0.95), float(test.pvalue)
+        else:  # all differences are equal: no doubt is left
+            low, high, t_p = sample.mean, sample.mean, float(sample.mean == 0)
         flips = sign_flip_p(differences) if sample.n <= _MOST_PAIRS else None
-        return cls(sample.n, sample.mean, sample.mean - reach, sample.mean + reach, t_p, flips)
+        return cls(sample.n, sample.mean, float(low), float(high), t_p, flips)
+
+
+def _scipy_stats() -> Any:
+    try:
+        from scipy import stats
+    except ImportError:
+        raise UserError(
+            "Statistics over seeds need scipy: pip install 'snpkit[statistics]'."
+        ) from None
+    return stats
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
@@ -88,35 +101,6 @@ def sign_flip_p(differences: Sequence[float]) -> float:
         sums = np.concatenate([sums + difference, sums - difference])
     tie = _TIE * np.abs(sums).max()
     return float((np.abs(sums) >= abs(sum(differences)) - tie).mean())
-
-
-def t_cdf(t: float, degrees: int) -> float:
-    """Share of Student's t distribution below `t`.
-
-    A finite sum for whole degrees of freedom (Abramowitz and Stegun, 26.7.3 and 26.7.4).
-    """
-    angle = math.atan(t / math.sqrt(degrees))
-    cosine, odd = math.cos(angle), degrees % 2
-    # Odd: cos + 2/3 cos^3 + (2 4)/(3 5) cos^5 ...; even: 1 + 1/2 cos^2 + (1 3)/(2 4) cos^4 ...
-    term, total = (cosine if odd else 1.0), 0.0
-    for power in range(odd, degrees - 1, 2):
-        total += term
-        term *= (power + 1) / (power + 2) * cosine**2
-    within = total * math.sin(angle)
-    if odd:
-        within = 2 / math.pi * (angle + within)
-    return 0.5 + within / 2
-
-
-def t_quantile(share: float, degrees: int) -> float:
-    """The value below which `share` (0.5 to below 1) of Student's t distribution lies."""
-    low, high = 0.0, 1.0
-    while t_cdf(high, degrees) < share:
-        high *= 2
-    for _ in range(80):  # halvings: far below rounding
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_cdf(middle, degrees) < share else (low, middle)
-    return (low + high) / 2
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -16,6 +16,7 @@ _PACKAGES = {
     "ipywidgets": "pip install ipywidgets",
     "webdataset": None,
     "tensorboard": None,
+    "scipy": None,
 }
 
 
