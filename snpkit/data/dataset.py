@@ -3,7 +3,7 @@
 import threading
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from snpkit.data.cache import FrameCache, clip_name, count_clips
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.unreadable import UnreadableReport
 from snpkit.errors import UserError, VideoError
+from snpkit.files import cache_folder
 from snpkit.video.guarded_reading import GuardedReader
 from snpkit.video.padding import pad_square
 from snpkit.video.reader import Fit, read_clips
@@ -39,7 +40,9 @@ class VideoTextDataset(Dataset):
         size: frames are size x size pixels.
         training: take random frames (else the middle ones).
         seed: of the random frames and of the samples that replace unreadable ones.
-        cache: keep all decoded frames in memory; or a cache built before, to share it.
+        cache: keep all decoded frames in memory (True) or in a file of snpkit's cache folder
+            ("disk"); or a cache built before, to share it.
+        cache_frames: frames of each clip that are kept there; None = all.
         fit: "crop" cuts out the centre square; "long" shows the whole picture, its long side
             scaled to `size` and the rest filled with zeros (items then have a "pixel_mask").
         min_scale: in training with fit="long", the long side is drawn uniformly from
@@ -72,8 +75,9 @@ class VideoTextDataset(Dataset):
         size: int,
         training: bool,
         seed: int = 0,
-        cache: bool | FrameCache = False,
+        cache: bool | Literal["disk"] | FrameCache = False,
         *,
+        cache_frames: int | None = None,
         fit: Fit = "crop",
         min_scale: float = 1.0,
         middle: Middle = "upper",
@@ -96,10 +100,11 @@ class VideoTextDataset(Dataset):
         if fit == "long" and self.augmentation and self.augmentation.moves:
             raise UserError('Random crops and RandAugment need fit="crop"; "long" shows all.')
         self._max_unreadable = max_unreadable
-        if cache is True:
+        if cache is True or cache == "disk":
+            folder = cache_folder() / "frames" if cache == "disk" else None
             cache = FrameCache.build(
-                manifest, size, workers=workers, max_unreadable=max_unreadable,
-                guard_seconds=guard_seconds, progress=progress,
+                manifest, size, kept=cache_frames, folder=folder, workers=workers,
+                max_unreadable=max_unreadable, guard_seconds=guard_seconds, progress=progress,
             )  # fmt: skip
         self.cache = cache or None
         self.guarded = guard_seconds != 0 and not self.cache

@@ -279,7 +279,7 @@ def make_loader(
 ) -> VideoTextLoader:
     """Read batches, in `workers` processes ahead of their use.
 
-    Frames from a cache are there at once: they are taken in this process, whatever `workers` says.
+    Frames in memory are there at once: they are taken in this process, whatever `workers` says.
     The processes of a guarded data set may die, and are replaced.
 
     Args:
@@ -293,7 +293,7 @@ def make_loader(
     """
     if batches.size != len(dataset):
         raise UserError(f"The order of {batches.size} samples is not of {len(dataset)} samples.")
-    if dataset.cache:
+    if dataset.cache and dataset.cache.file is None:
         workers = 0
     if dataset.guarded and workers:
         reader = _ThreadedReader(dataset, _Upcoming(batches), workers)

@@ -1,12 +1,20 @@
 """The cache of decoded clips: each clip once, whoever decodes it, and what it refuses."""
 
+import json
+import multiprocessing
+import os
+import pickle
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from snpkit.data import cache as cache_module
-from snpkit.data.cache import FrameCache, clip_name
+from snpkit.data.cache import FrameCache, clip_name, kept_frames
+from snpkit.data.dataset import VideoTextDataset
+from snpkit.data.loader import ShuffledBatches, make_loader
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.errors import UserError, VideoError
 from tests.data.conftest import SIZE, row
@@ -66,3 +74,129 @@ def test_an_interrupt_leaves_the_rest_alone(manifest, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         FrameCache.build(manifest, SIZE, workers=1, progress=False)
     assert len(begun) < len(manifest.rows)
+
+
+# Frames on disk
+
+
+def refuse_to_decode(monkeypatch):
+    monkeypatch.setattr(cache_module, "open_index", None)
+
+
+def test_frames_on_disk_are_those_in_memory_and_outlive_the_run(
+    manifest, cached, tmp_path, monkeypatch
+):
+    made = FrameCache.build(manifest, SIZE, folder=tmp_path, progress=False)
+    assert made.spans == cached.spans and (made.frames == cached.frames).all()
+    refuse_to_decode(monkeypatch)
+    again = FrameCache.build(manifest, SIZE, folder=tmp_path, progress=False)
+    assert again.spans == cached.spans and (again.frames == cached.frames).all()
+    assert again.report.reasons == cached.report.reasons
+    travelled = pickle.loads(pickle.dumps(again))
+    assert len(pickle.dumps(again)) < 10_000 and (travelled.frames == cached.frames).all()
+
+
+@pytest.mark.parametrize("change", ["size", "kept", "file"])
+def test_what_is_kept_for_other_frames_is_not_taken(change, tmp_path):
+    write_film(tmp_path / "0.mp4", 12, 64, 64)
+    one = Manifest(tmp_path, [row(0)])
+    first = FrameCache.build(one, SIZE, folder=tmp_path / "kept", progress=False)
+    size, kept = SIZE, None
+    if change == "size":
+        size = SIZE + 8
+    elif change == "kept":
+        kept = 3
+    else:
+        write_film(tmp_path / "0.mp4", 9, 64, 64)
+    second = FrameCache.build(one, size, kept=kept, folder=tmp_path / "kept", progress=False)
+    assert second.frames.shape != first.frames.shape
+
+
+@pytest.mark.parametrize("left", ["frames.part", "frames", "short"])
+def test_what_a_killed_run_left_is_made_anew(manifest, cached, tmp_path, left):
+    made = FrameCache.build(manifest, SIZE, folder=tmp_path, progress=False)
+    place = made.file.parent
+    if left == "short":
+        with open(place / "frames", "rb+") as file:
+            file.truncate(1000)
+    else:
+        (place / "index.json").unlink()
+        (place / "frames").rename(place / left)
+    again = FrameCache.build(manifest, SIZE, folder=tmp_path, progress=False)
+    assert (again.frames == cached.frames).all() and not (place / "frames.part").exists()
+    assert json.loads((place / "index.json").read_text())["shape"] == list(cached.frames.shape)
+
+
+def test_a_failure_leaves_no_file_behind(manifest, tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        FrameCache.build(manifest, SIZE, folder=tmp_path, max_unreadable=0, progress=False)
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith("frames")]
+
+
+def test_a_disk_too_small_is_found_out_before_anything_is_decoded(manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache_module, "read_indexed", None)
+    usage = type("Usage", (), {"free": 1e9 + 1000})
+    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(UserError, match=r"has 1\.0 GB free; keep fewer frames"):
+        FrameCache.build(manifest, SIZE, folder=tmp_path, progress=False)
+
+
+def build_in_process(manifest, folder, answers):
+    begun = []
+    honest = cache_module.read_indexed
+    cache_module.read_indexed = lambda *a, **o: begun.append(1) or honest(*a, **o)
+    made = FrameCache.build(manifest, SIZE, folder=folder, progress=False)
+    answers.put((len(begun), int(made.frames.sum(dtype=torch.int64))))
+
+
+def test_processes_that_want_the_same_frames_decode_them_once(manifest, cached, tmp_path):
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    both = [
+        context.Process(target=build_in_process, args=(manifest, tmp_path, answers))
+        for _ in range(2)
+    ]
+    for process in both:
+        process.start()
+    found = sorted(answers.get(timeout=120) for _ in both)
+    for process in both:
+        process.join()
+    assert found[0][0] == 0 and found[1][0] == len(cached.spans)
+    assert found[0][1] == found[1][1] == int(cached.frames.sum(dtype=torch.int64))
+
+
+@pytest.mark.parametrize(("frames", "kept"), [(100, 20), (7, 20), (97, 12), (5, 1)])
+def test_kept_frames_are_spread_evenly(frames, kept):
+    chosen = kept_frames(range(3, 3 + frames), kept)
+    assert len(chosen) == min(frames, kept)
+    assert chosen[0] >= 3 and chosen[-1] < 3 + frames and (np.diff(chosen) > 0).all()
+    if frames > kept:
+        assert np.abs(chosen - 3 - (np.arange(kept) + 0.5) * frames / kept).max() <= 1
+
+
+@pytest.mark.parametrize("guard", [0.0, 60.0])
+def test_a_cache_of_few_frames_keeps_the_middle_of_each_range(tmp_path, guard):
+    write_film(tmp_path / "0.mp4", 60, 64, 64)
+    one = Manifest(tmp_path, [row(0)])
+    whole = FrameCache.build(one, SIZE, progress=False)
+    few = FrameCache.build(one, SIZE, kept=12, guard_seconds=guard, progress=False)
+    assert len(few.frames) == 12
+    assert numbers(few.read(row(0), 4, 1, None)[:, 0]) == numbers(
+        whole.read(row(0), 4, 1, None)[:, 0]
+    )
+
+
+def test_workers_read_from_the_disk(manifest, cached, tmp_path, monkeypatch):
+    monkeypatch.setenv("SNPKIT_CACHE", str(tmp_path))
+    options = {"progress": False, "max_unreadable": 0.3}
+    sampling = (manifest, 2, 1, SIZE, True)
+    disk = VideoTextDataset(*sampling, cache="disk", **options)
+    memory = VideoTextDataset(*sampling, cache=cached, **options)
+    assert disk.cache.file.is_relative_to(tmp_path)
+    loaders = [
+        make_loader(data, ShuffledBatches(len(data), 4, seed=1), workers, context="fork")
+        for data, workers in ((disk, 2), (memory, 0))
+    ]
+    for _, one, other in zip(range(5), *loaders, strict=False):
+        assert one["captions"] == other["captions"] and (one["frames"] == other["frames"]).all()
+    assert os.path.getsize(disk.cache.file) == disk.cache.frames.numel()
