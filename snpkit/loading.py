@@ -71,6 +71,8 @@ def locate(name: str) -> Path:
 
         return samples_folder() / "checkpoints" / name
     path = Path(name)
+    if path.name in ("", ".."):  # "." inside a checkpoint: its neighbours are looked for by name
+        path = path.resolve()
     if path.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
         return path
     return _download(name)

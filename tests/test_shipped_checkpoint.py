@@ -74,3 +74,9 @@ def test_it_is_small_and_whole():
     assert size <= 10_000_000
     suffixes = {path.suffix for path in CHECKPOINT.iterdir()}
     assert suffixes <= {".json", ".safetensors", ".md", ".png"}
+
+
+@pytest.mark.parametrize("name", [".", "../laptop"])
+def test_it_loads_from_inside_its_folder(name, monkeypatch):
+    monkeypatch.chdir(CHECKPOINT)
+    assert snpkit.load(name, device="cpu").model.config.hidden_size == 128

@@ -27,9 +27,9 @@ def doctor(parameters: bool = False) -> int:
         parameters: Print the true parameter counts beside the paper's, and nothing else.
     """
     if parameters:
-        from snpkit.commands.parameters import format_table, parameter_table
+        from snpkit.commands.parameters import parameter_table, parameter_text
 
-        print(format_table(parameter_table()))
+        print(parameter_text(parameter_table()))
         return 0
     checks: dict[str, Callable[[], str]] = {
         **{name: lambda name=name: _package(name) for name in _PACKAGES},

@@ -9,7 +9,6 @@ import tyro
 from snpkit.errors import UserError
 
 if TYPE_CHECKING:
-    from snpkit.evaluation.grounding import Grounding
     from snpkit.pipeline import Pipeline
 
 Task = Literal["retrieval", "qa", "multichoice"]
@@ -59,7 +58,7 @@ def evaluate(
 
     import snpkit
     from snpkit.commands.data_option import read_source
-    from snpkit.commands.finetune import task_table
+    from snpkit.commands.tables import grounding_lines, task_table
     from snpkit.data.dataset import VideoTextDataset
     from snpkit.evaluation.answering import commonest_by_type
     from snpkit.training.finetuning import evaluate_task
@@ -132,37 +131,3 @@ def _limits(
     chosen = evaluation.clips if clips is None else clips
     check_clips(config, chosen, "--clips")
     return longest, config.clips if chosen is None else chosen
-
-
-def metrics_table(metrics: dict) -> str:
-    """The metrics of `evaluate_retrieval` as lines of text."""
-    names = ("r1", "r5", "r10", "median_rank", "mean_rank")
-    lines = [f"{'':28}" + "".join(f"{name:>13}" for name in names)]
-    for column in ("matching", "reranked", "dual_softmax", "chance"):
-        for direction, values in metrics.get(column, {}).items():
-            label = f"{column} {direction.replace('_', ' ')}"
-            lines.append(f"{label:28}" + "".join(f"{values[name]:13.1f}" for name in names))
-    return "\n".join(lines)
-
-
-def grounding_lines(grounding: "Grounding") -> str:
-    """The outcome of `measure_grounding` as lines of text."""
-    game, contrast = grounding.pointing, grounding.contrast
-    rows: list[tuple[str, Any, Any]] = [
-        ("map of the noun", game.videos_hit, game.frames_hit),
-        ("contrast alone (no model)", contrast.videos_hit, contrast.frames_hit),
-        ("best fixed cell", game.best_fixed_video, game.best_fixed_frames),
-        ("chance (a random point)", game.chance, game.chance),
-    ]
-    lines = [
-        f"\nPointing game, {game.videos} clips: is the strongest point inside the object's box?",
-        f"{'':28}{'of the clip %':>15}{'of each frame %':>17}",
-        *(f"{name:28}{100 * clip:15.1f}{100 * frame:17.1f}" for name, clip, frame in rows),
-        "\nContent words above function words, % of captions",
-        f"{'':28}{'by mean':>15}{'by median':>17}{'pairs':>9}",
-        *(
-            f"{kind:28}{100 * won.mean:15.1f}{100 * won.median:17.1f}{100 * won.pairs:9.1f}"
-            for kind, won in grounding.contests.items()
-        ),
-    ]
-    return "\n".join(lines)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from snpkit.text import format_table
+
 if TYPE_CHECKING:
     from snpkit.explore.explanation import Explanation
 
@@ -53,15 +55,15 @@ def explain(
 def words_table(explanation: "Explanation") -> str:
     """An explanation as lines of text: one word a line, each value with its raw value."""
     names = [kind.name for kind in explanation.kinds]
-    wide = max(8, *map(len, explanation.words)) + 2
-    lines = [" " * wide + "".join(f"{name:>20}" for name in names)]
+    rows = [["", *names]]
     for row in explanation.rows():
         raw = (row[f"{name}_raw"] for name in names)
         cells = (
             f"{row[name]:.2f} ({'-' if number is None else f'{number:.2f}'})"
             for name, number in zip(names, raw, strict=True)
         )
-        lines.append(f"{row['word']:{wide}}" + "".join(f"{cell:>20}" for cell in cells))
+        rows.append([row["word"], *cells])
+    lines = [format_table(rows)]
     lines.append(f"{explanation.score_name}: {explanation.score:.2f}")
     if explanation.left_out:
         lines.append(f"left out: {' '.join(explanation.left_out)}")

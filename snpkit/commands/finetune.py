@@ -1,7 +1,7 @@
 """`snpkit finetune`: retrieval, question answering or multiple choice."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -92,6 +92,7 @@ def finetune(
 def _measure(setup: "TaskSetup", rows: "Manifest", result: "TrainingResult", start: str) -> None:
     """Measure on the test split; print it and write metrics.json."""
     from snpkit.commands.facts import command_line, machine_facts
+    from snpkit.commands.tables import task_table
     from snpkit.files import write_json
     from snpkit.training.setup import make_dataset
 
@@ -112,30 +113,3 @@ def _measure(setup: "TaskSetup", rows: "Manifest", result: "TrainingResult", sta
     unreadable = dataset.report().reasons
     write_json(result.output / "metrics.json", metrics | {"facts": facts, "unreadable": unreadable})
     print(task_table(recipe.task.name, metrics))
-
-
-def task_table(task: str, metrics: dict[str, Any]) -> str:
-    """The metrics of a task as lines of text."""
-    from snpkit.commands.evaluate import metrics_table
-
-    if task == "retrieval":
-        return metrics_table(metrics)
-    if task == "multichoice":
-        chosen = "choosing by both scores" if metrics["choice_score"] == "both" else "the model"
-        rows = {
-            chosen: metrics["accuracy"],
-            "choosing by matching alone": metrics["matching"],
-            "choosing by cross-modal score": metrics["cross_modal"],
-            "chance": metrics["chance"],
-        }
-    else:
-        rows = {"the model": metrics["accuracy"]}
-        if "commonest" in metrics:
-            rows |= {
-                "always the commonest answer": metrics["commonest"],
-                "the commonest of each type": metrics["commonest_by_type"],
-            }
-        rows |= {f"the model: {kind}": value for kind, value in metrics["by_type"].items()}
-    lines = [f"{'accuracy, %':34}{metrics['questions']:>7} questions"]
-    lines += [f"{name:34}{value:7.1f}" for name, value in rows.items()]
-    return "\n".join(lines)

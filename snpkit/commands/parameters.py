@@ -7,6 +7,7 @@ from torch import nn
 
 from snpkit.model.config import ARCHITECTURES, SNPConfig
 from snpkit.model.pretraining import SNPForPreTraining
+from snpkit.text import format_table
 
 ENCODERS = {
     "resnet50": "R50",
@@ -79,7 +80,7 @@ def parameter_table() -> list[ParameterCount]:
     return [count_parameters(a, encoder) for encoder in ENCODERS for a in ARCHITECTURES]
 
 
-def format_table(rows: list[ParameterCount]) -> str:
+def parameter_text(rows: list[ParameterCount]) -> str:
     """The table as plain text, in millions, followed by what one must know to read it."""
     head = ["encoder", "architecture", *_COMPONENTS, "total", "exact", "paper"]
     lines = [head]
@@ -89,14 +90,7 @@ def format_table(rows: list[ParameterCount]) -> str:
         name = ENCODERS[row.encoder]
         total = [f"{row.total / 1e6:.1f}", f"{row.total:,}", paper]
         lines.append([name, row.architecture, *millions, *total])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    text = [
-        "  ".join(
-            value.ljust(width) if column < 2 else value.rjust(width)
-            for column, (value, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    ]
+    text = format_table(lines, left=2).splitlines()
     return "\n".join([text[0], "-" * len(text[0]), *text[1:], "", *_NOTES])
 
 

@@ -63,7 +63,7 @@ def run(
         return 130
     with _timed(phases, "Evaluate, report"):
         metrics = _finish(setup, manifest, result, output, phases)
-    from snpkit.commands.evaluate import metrics_table
+    from snpkit.commands.tables import metrics_table
 
     print(metrics_table(metrics))
     print(f"The report: {output / 'report.html'}")

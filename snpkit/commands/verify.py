@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from snpkit.text import format_table
+
 if TYPE_CHECKING:
     from snpkit.data.annotations.checks import Finding, Verification
 
@@ -52,10 +54,12 @@ def verify(
 def verification_text(root: Path, found: "Verification") -> str:
     """What was found in one data set, as lines of text."""
     lines = [f"{root}: {found.layout} ({found.task})"]
-    wide = max(8, *(len(split) for split in found.splits))
-    lines.append(f"  {'split':{wide}} {'captions':>12} {'videos':>12}")
-    for split, counts in found.splits.items():
-        lines.append(f"  {split:{wide}} {counts['captions']:12,} {counts['videos']:12,}")
+    counts = [
+        [split, f"{each['captions']:,}", f"{each['videos']:,}"]
+        for split, each in found.splits.items()
+    ]
+    table = format_table([["split", "captions", "videos"], *counts])
+    lines += [f"  {line}" for line in table.splitlines()]
     for finding in found.findings:
         lines += _finding_lines(finding)
     problems = f"{found.problems:,} problems" if found.problems != 1 else "1 problem"

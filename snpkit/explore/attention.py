@@ -20,9 +20,9 @@ from snpkit.explore.explanation import read_caption
 from snpkit.model.shared import attention_probabilities
 
 if TYPE_CHECKING:
+    from snpkit.explore.protocols import TrainedModel
     from snpkit.language.tokenizer import CaptionBatch
     from snpkit.model.pretraining import SNPForPreTraining
-    from snpkit.pipeline import Pipeline
 
 _NOTES = {
     "snp": "One network, two roles: both sides ran the same layers with the same parameters.",
@@ -94,7 +94,7 @@ class AttentionMaps:
 
 
 def attention_maps(
-    pipeline: "Pipeline", caption: str, video: "str | Path | Tensor | None" = None
+    pipeline: "TrainedModel", caption: str, video: "str | Path | Tensor | None" = None
 ) -> AttentionMaps:
     """Attention probabilities of every layer and head in both roles.
 
@@ -166,6 +166,6 @@ def _attention(
     return AttentionPass(tokens, words, torch.stack(weights), list(names), list(modules))
 
 
-def _clip_tokens(pipeline: "Pipeline", video: "str | Path | Tensor") -> Tensor:
+def _clip_tokens(pipeline: "TrainedModel", video: "str | Path | Tensor") -> Tensor:
     """Clip tokens [1, clips, hidden] of a file or of frames, on the CPU."""
     return encode_videos(pipeline.model, [stack_frames([pipeline.frames_of(video)])]).clip_tokens

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from snpkit.errors import UserError
 from snpkit.evaluation.encoding import encode_one, evaluating
+from snpkit.explore.protocols import TrainedModel
 from snpkit.explore.relevance import Method, relevance_maps, upsample
 from snpkit.explore.significance import (
     Kind,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from snpkit.language.significance import SignificanceTable
     from snpkit.model.video import VideoFeatures
-    from snpkit.pipeline import Pipeline
 
 MAX_TOKENS = 30  # of a caption, [CLS] and [SEP] included (paper, sec. IV)
 
@@ -99,7 +99,7 @@ class Explanation:
 
 
 def explain(
-    pipeline: "Pipeline",
+    pipeline: TrainedModel,
     caption: str,
     video: "str | Path | Tensor",
     *,
@@ -149,7 +149,7 @@ def explain(
 
 
 def _kinds(
-    pipeline: "Pipeline",
+    pipeline: TrainedModel,
     batch: CaptionBatch,
     swap: Substitution,
     vectors: tuple[Tensor, Tensor],

@@ -14,8 +14,8 @@ from snpkit.explore.substitution import Substitution, exchange_words
 
 if TYPE_CHECKING:
     from snpkit.evaluation.search import FolderIndex
+    from snpkit.explore.protocols import TrainedModel
     from snpkit.model.pretraining import SNPForPreTraining
-    from snpkit.pipeline import Pipeline
 
 MATCHING_WEIGHT = 1.0  # of the matching score in a re-ranked score; as `search` has it
 
@@ -42,7 +42,7 @@ class Reasons:
 
 
 def reasons(
-    pipeline: "Pipeline",
+    pipeline: "TrainedModel",
     sentence: str,
     index: "FolderIndex",
     columns: Sequence[int],

@@ -20,7 +20,7 @@ from snpkit.video.reader import read_clips
 
 if TYPE_CHECKING:
     from snpkit.evaluation.search import FolderIndex, Hit
-    from snpkit.pipeline import Pipeline
+    from snpkit.explore.protocols import TrainedModel
 
 _FRAMES, _SIZE = 4, 144  # of a film strip
 _NAMED = 100  # unreadable files that are named
@@ -47,7 +47,7 @@ _STYLE = """
 
 def write_search_page(
     path: str | Path,
-    pipeline: "Pipeline",
+    pipeline: "TrainedModel",
     index: "FolderIndex",
     answers: "Sequence[tuple[str, Sequence[Hit]]]",
     *,
@@ -70,7 +70,7 @@ def write_search_page(
 
 
 def search_page(
-    pipeline: "Pipeline",
+    pipeline: "TrainedModel",
     index: "FolderIndex",
     answers: "Sequence[tuple[str, Sequence[Hit]]]",
     *,
@@ -99,7 +99,7 @@ def search_page(
     return page(f"snpkit search: {title[:80]}", body, _STYLE)
 
 
-def _left_out(pipeline: "Pipeline", sentence: str) -> Html | None:
+def _left_out(pipeline: "TrainedModel", sentence: str) -> Html | None:
     """The words of a long sentence that the model does not read."""
     _, _, words = read_caption(pipeline.tokenizer, sentence)
     said = f"The model does not read that far; left out at the end: {' '.join(words)}."

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import snpkit
+from snpkit.commands.model_card import ship
 from snpkit.errors import UserError
-from snpkit.explore.model_card import ship
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from snpkit.commands.parameters import (
     PAPER_MILLIONS,
     count_components,
     count_parameters,
-    format_table,
     parameter_table,
+    parameter_text,
 )
 from snpkit.model.config import SNPConfig
 from snpkit.model.pretraining import SNPForPreTraining
@@ -64,7 +64,7 @@ def test_components_add_up_to_a_real_model():
 
 
 def test_the_table_names_every_row_and_the_paper(rows):
-    text = format_table(list(rows.values()))
+    text = parameter_text(list(rows.values()))
     for row in rows.values():
         assert f"{row.total:,}" in text
     assert "160.4" in text and "206.2" in text

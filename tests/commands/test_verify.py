@@ -52,9 +52,9 @@ def test_a_healthy_set_is_counted(healthy, capsys, verified):
     assert main(["verify", str(healthy)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"{healthy}: msrvtt-7k (retrieval)",
-        "  split        captions       videos",
-        "  train               2            2",
-        "  test                1            1",
+        "  split  captions  videos",
+        "  train         2       2",
+        "  test          1       1",
         "  no problems; 3 videos decoded",
     ]
     assert verified(healthy, "--decode", "0", "--duplicates") == (0, {})
@@ -176,7 +176,7 @@ def test_wrong_rows_are_named_and_the_others_counted(tmp_path, capsys, verified)
     }
     assert "manifest.jsonl, line 3: " in found["path", ""][0]
     main(["verify", str(tmp_path)])
-    assert "train               3            2" in capsys.readouterr().out
+    assert "train         3       2" in capsys.readouterr().out
 
 
 def test_a_file_that_is_cut_off(healthy, verified):

@@ -6,8 +6,10 @@ from typing import Any
 import ipywidgets
 from torch import Tensor
 
+import snpkit
 from snpkit.explore.attention import AttentionMaps, attention_maps
 from snpkit.explore.page import Html
+from snpkit.explore.protocols import TrainedModel
 from snpkit.explore.widgets import network_view
 from snpkit.explore.widgets.base import Explorer, State, link
 from snpkit.explore.widgets.controls import Note, Select, Slider, TextInput, TokenStrip
@@ -20,7 +22,6 @@ from snpkit.explore.widgets.sample_clips import (
     source_of,
     whole,
 )
-from snpkit.pipeline import Pipeline, load
 
 _FIRST = "generated/test-000008.mp4"
 _MEAN = "mean"  # what the head's control calls None
@@ -54,7 +55,7 @@ class SharedNetworkExplorer(Explorer):
 
     def __init__(
         self,
-        pipeline: Pipeline | None = None,
+        pipeline: TrainedModel | None = None,
         caption: str | None = None,
         video: "str | Path | Tensor | None" = None,
         **options: Any,
@@ -70,7 +71,7 @@ class SharedNetworkExplorer(Explorer):
             UserError: no word in the caption, or no such clip; VideoError: it cannot be read.
         """
         super().__init__(**options)
-        self.pipeline = load("laptop") if pipeline is None else pipeline
+        self.pipeline = snpkit.load("laptop") if pipeline is None else pipeline
         self._found: AttentionMaps | None = None
         self.clip = _FIRST if video is None else video
         own = captions_of(self.clip) or captions_of(_FIRST)

@@ -9,19 +9,20 @@ import ipywidgets
 import torch
 from torch import Tensor
 
+import snpkit
 from snpkit.data.samples import samples_folder
 from snpkit.errors import UserError, VideoError
 from snpkit.evaluation.encoding import EncodedVideos
 from snpkit.evaluation.search import FolderIndex, Hit, search
 from snpkit.explore.explanation import read_caption
 from snpkit.explore.page import Html
+from snpkit.explore.protocols import TrainedModel
 from snpkit.explore.reasons import MATCHING_WEIGHT, Reasons, reasons
 from snpkit.explore.widgets import retrieval_view
 from snpkit.explore.widgets.base import Explorer, State, link
 from snpkit.explore.widgets.controls import Note, Slider, TextInput, Toggle
 from snpkit.explore.widgets.retrieval_view import Result
 from snpkit.explore.widgets.sample_clips import caption_of, captions_of, whole
-from snpkit.pipeline import Pipeline, load
 from snpkit.video.images import SUFFIXES as IMAGES
 from snpkit.video.reader import read_clips
 
@@ -64,7 +65,7 @@ class RetrievalExplorer(Explorer):
 
     def __init__(
         self,
-        pipeline: Pipeline | None = None,
+        pipeline: TrainedModel | None = None,
         folder: str | Path | None = None,
         sentence: str | None = None,
         **options: Any,
@@ -81,7 +82,7 @@ class RetrievalExplorer(Explorer):
                 of its videos can be read.
         """
         super().__init__(**options)
-        self.pipeline = load("laptop") if pipeline is None else pipeline
+        self.pipeline = snpkit.load("laptop") if pipeline is None else pipeline
         # Bounded: an afternoon of searches must not fill the memory.
         self._look = lru_cache(maxsize=256)(_look)
         self._why = lru_cache(maxsize=64)(self._ask_why)

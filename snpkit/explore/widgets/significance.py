@@ -14,8 +14,8 @@ from snpkit.explore.widgets.significance_state import CAPTION, SignificanceState
 from snpkit.explore.widgets.significance_words import masks_in_words
 
 if TYPE_CHECKING:
+    from snpkit.explore.protocols import TrainedModel
     from snpkit.language.significance import SignificanceTable
-    from snpkit.pipeline import Pipeline
 
 
 class SignificanceExplorer(SignificanceState):
@@ -37,7 +37,7 @@ class SignificanceExplorer(SignificanceState):
 
     def __init__(
         self,
-        pipeline: "Pipeline | None" = None,
+        pipeline: "TrainedModel | None" = None,
         caption: str | None = None,
         video: str | Path | None = None,
         *,

@@ -24,8 +24,8 @@ from snpkit.language.significance import SignificanceTable, significance_of
 from snpkit.language.tokenizer import CaptionBatch
 
 if TYPE_CHECKING:
+    from snpkit.explore.protocols import TrainedModel
     from snpkit.model.video import VideoFeatures
-    from snpkit.pipeline import Pipeline
 
 MASK = "[MASK]"
 
@@ -73,7 +73,7 @@ class Answers:
 
     def __init__(
         self,
-        pipeline: "Pipeline | None",
+        pipeline: "TrainedModel | None",
         table: SignificanceTable | None = None,
         tokenizer: Any = None,
     ) -> None:

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from snpkit.errors import UserError
 from snpkit.explore.significance import KINDS
+from snpkit.explore.widgets.base import Explorer
 from snpkit.explore.widgets.sample_clips import sample_captions
-
-if TYPE_CHECKING:
-    from snpkit.explore.widgets.significance import SignificanceExplorer
 
 NEED_CLIP = ("match", "counterfactual")
 EDITS = ("none", "mask", "replace")
@@ -41,7 +39,7 @@ def likeliest_sample(caption: str) -> str:
     return max(samples(), key=shared, default="")
 
 
-def check_caption(explorer: "SignificanceExplorer", value: Any) -> str:
+def check_caption(explorer: Explorer, value: Any) -> str:
     """Any text with a word in it."""
     if not isinstance(value, str):
         raise UserError(f"The caption is {value!r}; it must be text.")
@@ -49,7 +47,7 @@ def check_caption(explorer: "SignificanceExplorer", value: Any) -> str:
     return value
 
 
-def check_clip(explorer: "SignificanceExplorer", value: Any) -> str:
+def check_clip(explorer: Explorer, value: Any) -> str:
     """A shipped clip by name, a readable file, or "" for none."""
     if value is None or not str(value).strip():
         return ""
@@ -61,7 +59,7 @@ def check_clip(explorer: "SignificanceExplorer", value: Any) -> str:
     return clip
 
 
-def check_kind(explorer: "SignificanceExplorer", value: Any) -> str:
+def check_kind(explorer: Explorer, value: Any) -> str:
     """One of KINDS that can be had: two need a clip, three a model."""
     if value not in KINDS:
         raise UserError(f"{value!r} is no kind of significance; choose from {', '.join(KINDS)}.")
@@ -73,7 +71,7 @@ def check_kind(explorer: "SignificanceExplorer", value: Any) -> str:
     return value
 
 
-def check_compare(explorer: "SignificanceExplorer", value: Any) -> str:
+def check_compare(explorer: Explorer, value: Any) -> str:
     """A second kind, or "" for none."""
     return "" if value in ("", None) else check_kind(explorer, value)
 
@@ -91,27 +89,27 @@ def _number(value: Any, what: str, least: float, most: float, *, whole: bool = T
     return int(value) if whole else number
 
 
-def check_top_k(explorer: "SignificanceExplorer", value: Any) -> int:
+def check_top_k(explorer: Explorer, value: Any) -> int:
     """1 to the largest K that makes a difference."""
     return _number(value, "Top K", 1, explorer.largest_k)
 
 
-def check_ratio(explorer: "SignificanceExplorer", value: Any) -> float:
+def check_ratio(explorer: Explorer, value: Any) -> float:
     """Share of the tokens that are masked, 0.05 to 0.95."""
     return _number(value, "The mask ratio", 0.05, 0.95, whole=False)
 
 
-def check_seed(explorer: "SignificanceExplorer", value: Any) -> int:
+def check_seed(explorer: Explorer, value: Any) -> int:
     """A whole number from 0 on."""
     return _number(value, "The seed", 0, _LARGEST_SEED)
 
 
-def check_time(explorer: "SignificanceExplorer", value: Any) -> int:
+def check_time(explorer: Explorer, value: Any) -> int:
     """Which frame is shown large: 0 to the number of frames - 1."""
     return _number(value, "Time", 0, max(explorer.frame_count - 1, 0))
 
 
-def check_selected(explorer: "SignificanceExplorer", value: Any) -> tuple[int, ...]:
+def check_selected(explorer: Explorer, value: Any) -> tuple[int, ...]:
     """Places of words in the caption."""
     count = len(explorer.words)
     places = tuple(value) if isinstance(value, Iterable) else (value,)
@@ -121,14 +119,14 @@ def check_selected(explorer: "SignificanceExplorer", value: Any) -> tuple[int, .
     return tuple(sorted(set(places)))
 
 
-def check_edit(explorer: "SignificanceExplorer", value: Any) -> str:
+def check_edit(explorer: Explorer, value: Any) -> str:
     """What happens to the selected words: one of EDITS."""
     if value not in EDITS:
         raise UserError(f"{value!r} is no edit; choose from {', '.join(EDITS)}.")
     return value
 
 
-def check_text(explorer: "SignificanceExplorer", value: Any) -> str:
+def check_text(explorer: Explorer, value: Any) -> str:
     """Any text."""
     if not isinstance(value, str):
         raise UserError(f"The replacement is {value!r}; it must be text.")

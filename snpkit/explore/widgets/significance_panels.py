@@ -1,14 +1,13 @@
 """The controls of the SignificanceExplorer, panel by panel, and how they follow its state."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import ipywidgets
 
 from snpkit.explore.significance import KINDS
 from snpkit.explore.widgets import significance_checks as checks
 from snpkit.explore.widgets import significance_pictures as pictures
-from snpkit.explore.widgets.base import link, mark
+from snpkit.explore.widgets.base import Explorer, link, mark
 from snpkit.explore.widgets.controls import (
     Button,
     Download,
@@ -22,9 +21,6 @@ from snpkit.explore.widgets.controls import (
 )
 from snpkit.explore.widgets.sample_clips import clip_options
 from snpkit.explore.widgets.significance_words import mask_tokens_shown, strip_tokens
-
-if TYPE_CHECKING:
-    from snpkit.explore.widgets.significance import SignificanceExplorer
 
 _KINDS = {
     "corpus": "Corpus: how often it carries meaning",
@@ -55,7 +51,7 @@ def _panel(heading: str, *content: ipywidgets.Widget) -> ipywidgets.Box:
 class Panels:
     """All controls of an explorer; `boxes` are its children, from top to bottom."""
 
-    def __init__(self, explorer: "SignificanceExplorer") -> None:
+    def __init__(self, explorer: Explorer) -> None:
         self.explorer = explorer
         model = explorer.answers.pipeline is not None
         self.boxes = [Note(label="Which words matter", kind="title"), self._input(model)]

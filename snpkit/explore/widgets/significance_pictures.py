@@ -4,7 +4,7 @@ import base64
 import csv
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -15,10 +15,8 @@ from snpkit.explore.plots.captions import caption_strip, masking_comparison
 from snpkit.explore.plots.frames import relevance_overlay
 from snpkit.explore.plots.style import SEQUENTIAL, Picture, readable_on, to_frames, to_png
 from snpkit.explore.significance import Kind
+from snpkit.explore.widgets.base import Explorer
 from snpkit.explore.widgets.significance_words import masks_in_words
-
-if TYPE_CHECKING:
-    from snpkit.explore.widgets.significance import SignificanceExplorer
 
 _MARK = (255, 255, 255)
 
@@ -82,7 +80,7 @@ def image_url(picture: np.ndarray) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def static_picture(explorer: "SignificanceExplorer") -> Html:
+def static_picture(explorer: Explorer) -> Html:
     """The state as HTML that stays readable when every style is taken away from it."""
     frames = None
     if explorer.frames is not None:
@@ -122,7 +120,7 @@ def _cells(kind: Kind, place: int) -> tuple[Html, Html]:
     return tag("td", f"{value:.2f}", style=style), tag("td", bar, style="text-align: left")
 
 
-def to_csv(explorer: "SignificanceExplorer") -> str:
+def to_csv(explorer: Explorer) -> str:
     """One line per word: table, the kinds that are shown, both masks."""
     table, kinds = explorer.table, explorer.known_kinds()
     names = ["word", "part", "rank", "count", "significant", "selected"]
@@ -151,7 +149,7 @@ def _cell(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-def figures(explorer: "SignificanceExplorer") -> list[Picture]:
+def figures(explorer: Explorer) -> list[Picture]:
     """The figures of the present state, in the order that they are read."""
     found = [
         caption_strip(explorer.words, kind.values, title=f"{kind.name.capitalize()} significance")
@@ -166,7 +164,7 @@ def figures(explorer: "SignificanceExplorer") -> list[Picture]:
     return found
 
 
-def to_picture(explorer: "SignificanceExplorer") -> bytes:
+def to_picture(explorer: Explorer) -> bytes:
     """The figures below each other in one PNG."""
     from PIL import Image
 
@@ -184,7 +182,7 @@ def to_picture(explorer: "SignificanceExplorer") -> bytes:
     return buffer.getvalue()
 
 
-def to_page(explorer: "SignificanceExplorer") -> str:
+def to_page(explorer: Explorer) -> str:
     """One self-contained HTML document: the explanation where there is a clip, else the picture."""
     from dataclasses import replace
 
