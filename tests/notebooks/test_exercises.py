@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from exercises import Exercise, Open, called, check, find, of_chapter, verdict
 from snpkit.errors import UserError
-from snpkit.exercises import Exercise, Open, called, check, find, of_chapter, verdict
 from tests.notebooks.course import PATHS, Notebook
 
 NOTEBOOKS = [Notebook(path) for path in PATHS]

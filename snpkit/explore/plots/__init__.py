@@ -4,17 +4,13 @@ All functions take plain data (lists, arrays, tensors) and return a `Picture`: a
 that notebooks show with its alt text, and that pages take as PNG or as SVG.
 """
 
-from snpkit.explore.plots import diagrams
 from snpkit.explore.plots.ablations import (
     Curve,
     Difference,
     learning_curves,
     paired_differences,
 )
-from snpkit.explore.plots.bars import accuracy_bars
 from snpkit.explore.plots.captions import caption_strip, masking_comparison
-from snpkit.explore.plots.cells import position_similarity, receptive_fields, window_partition
-from snpkit.explore.plots.costs import growth_curves, share_bars
 from snpkit.explore.plots.curves import (
     LOSS_TITLES,
     evaluation_series,
@@ -24,9 +20,7 @@ from snpkit.explore.plots.curves import (
     smooth,
 )
 from snpkit.explore.plots.frames import Found, relevance_overlay, retrieval_strip
-from snpkit.explore.plots.matrices import attention_maps, similarity_matrix
 from snpkit.explore.plots.pace import Pace, pace_curves, read_pace
-from snpkit.explore.plots.patches import clip_frames, patch_sheet, sampling_plan
 from snpkit.explore.plots.style import (
     PART_COLOURS,
     Picture,
@@ -51,15 +45,10 @@ __all__ = [
     "Found",
     "Pace",
     "Picture",
-    "accuracy_bars",
     "alt_text",
-    "attention_maps",
     "caption_strip",
-    "clip_frames",
-    "diagrams",
     "drawable",
     "evaluation_series",
-    "growth_curves",
     "learning_curves",
     "loss_curves",
     "loss_series",
@@ -67,22 +56,15 @@ __all__ = [
     "pace_curves",
     "paired_differences",
     "part_shares",
-    "patch_sheet",
-    "position_similarity",
     "read_pace",
     "recall_curves",
-    "receptive_fields",
     "relevance_overlay",
     "retrieval_strip",
-    "sampling_plan",
-    "share_bars",
     "significance_distribution",
-    "similarity_matrix",
     "smooth",
     "to_html_img",
     "to_png",
     "to_svg",
     "top_words",
-    "window_partition",
     "word_frequencies",
 ]

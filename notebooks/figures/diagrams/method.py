@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from snpkit.explore.plots.diagrams.drawing import Box, Diagram
+from .drawing import Box, Diagram
 
 
 def patch_pipeline() -> Diagram:
@@ -124,39 +124,3 @@ def _connect(drawing: Diagram, features: Sequence[Box], losses: Sequence[Box]) -
                                  (6, 4, 0)):  # fmt: skip
         x, y = losses[loss].left
         drawing.arrow(features[feature].right, (x, y + shift), kind="muted")
-
-
-def masking() -> Diagram:
-    """MLM and MSSM on one caption of ten words: the same quota, spent on different words."""
-    words = ("a", "small", "red", "ball", "rolls", "slowly", "over", "the", "green", "grass")
-    significant = {"small", "red", "ball", "rolls", "green", "grass"}
-    drawing = Diagram(
-        720, 226,
-        f"One caption, masked twice. The caption: {' '.join(words)}. Significant words, marked: "
-        "small, red, ball, rolls, green, grass. Both ways hide 2 of the 10 word tokens. MLM draws "
-        "them from all words, here over and the. MSSM draws them from the significant words, here "
-        "ball and rolls.",
-    )  # fmt: skip
-    for y, name, hidden in ((16, "caption", ()), (70, "MLM", ("over", "the")),
-                            (124, "MSSM", ("ball", "rolls"))):  # fmt: skip
-        drawing.label(12, y + 18, name, anchor="start", bold=True, size=13)
-        x = 84.0
-        for word in words:
-            width = _WIDTHS.get(word, 54)
-            kind = "own" if word in significant else "muted"
-            drawing.box(x, y, width, 28, "?" if word in hidden else word,
-                        kind="loss" if word in hidden else kind,
-                        strength=0.55 if word in hidden else 0.2 * (word in significant),
-                        dashed=word not in significant and word not in hidden)  # fmt: skip
-            x += width + 6
-    drawing.box(84, 178, 14, 14, kind="own", strength=0.2)
-    drawing.label(104, 189, "significant word", size=11, kind="muted", anchor="start")
-    drawing.box(210, 178, 14, 14, "", kind="loss", strength=0.55)
-    drawing.label(230, 189, "to be predicted: 80 % become [MASK], 10 % another word, 10 % stay",
-                  size=11, kind="muted", anchor="start")  # fmt: skip
-    drawing.label(84, 213, "Quota of both: 15 % of the word tokens, here 2 of 10.", size=11,
-                  kind="muted", anchor="start")  # fmt: skip
-    return drawing
-
-
-_WIDTHS = {"a": 34, "the": 46, "red": 46, "small": 62, "slowly": 66, "green": 66, "grass": 66}

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snpkit.exercises import Exercise, called
 from snpkit.model.config import SNPConfig
 from snpkit.model.shared import SharedNetwork, ThreeFusion
+
+from . import Exercise, called
 
 
 def _config(**sizes: Any) -> SNPConfig:

@@ -112,4 +112,4 @@ def find(name: str) -> Exercise:
 
 def of_chapter(chapter: str) -> tuple[Exercise, ...]:
     """The exercises of a chapter, in the notebook's order."""
-    return import_module(f"snpkit.exercises.{chapter}").EXERCISES
+    return import_module(f"{__name__}.{chapter}").EXERCISES

@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from figures import diagrams
+from figures.diagrams.drawing import COLOURS, Diagram, fitting
 from snpkit.errors import UserError
-from snpkit.explore.plots import diagrams
-from snpkit.explore.plots.diagrams.drawing import COLOURS, Diagram, fitting
 from snpkit.explore.plots.style import relative_luminance, text_width
 
 ALL = {
@@ -20,7 +20,6 @@ ALL = {
     "three_fusion": diagrams.three_fusion,
     "twin_tower": diagrams.twin_tower,
     "objectives": diagrams.objectives,
-    "masking": diagrams.masking,
     "downstream_heads": diagrams.downstream_heads,
 }
 each = pytest.mark.parametrize("draw", ALL.values(), ids=ALL)
@@ -126,7 +125,8 @@ def test_dark_pages_recolour_every_kind_that_is_drawn():
 
 
 def test_the_page_tells_the_picture_its_theme_and_no_other_image():
-    style = re.search(r"<style>(.*?)</style>", diagrams.masking()._repr_mimebundle_()["text/html"])
+    shown = diagrams.objectives()._repr_mimebundle_()["text/html"]
+    style = re.search(r"<style>(.*?)</style>", shown)
     assert style.group(1).startswith('[data-jp-theme-light="false"] img[src^="data:image/svg"]')
 
 
@@ -166,17 +166,6 @@ def test_the_losses_drawn_are_the_losses_of_the_model():
     assert set(TASKS) <= set(said)
     assert all(f"{task}:" in diagrams.objectives().alt for task in TASKS)
 
-
-def test_the_quota_drawn_is_the_quota_of_masking():
-    import torch
-
-    from snpkit.language.masking import quota
-
-    words = re.search(r"The caption: ([\w ]+)\.", diagrams.masking().alt).group(1).split()
-    assert int(quota(torch.tensor(len(words)))) == 2
-    assert f"2 of the {len(words)} word tokens" in diagrams.masking().alt
-    hidden = [text.text for text in parts(diagrams.masking(), "text")].count("?")
-    assert hidden == 4  # two of each way
 
 
 def test_the_heads_drawn_are_the_heads_of_the_models():

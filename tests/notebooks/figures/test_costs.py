@@ -2,8 +2,8 @@
 
 import pytest
 
+from figures import growth_curves, share_bars
 from snpkit.errors import UserError
-from snpkit.explore.plots import growth_curves, share_bars
 
 BATCHES = [8, 32, 128]
 SQUARE = {"pairs": (BATCHES, [64, 1024, 16384]), "samples": (BATCHES, BATCHES)}

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from snpkit.evaluation.metrics import chance_metrics
-from snpkit.exercises import Exercise, called, number
 from snpkit.model import objectives
 from snpkit.training.optimisation import learning_rate
 from snpkit.training.recipes import laptop
+
+from . import Exercise, called, number
 
 _BATCHES = (2, 8, 32, 64, 128)
 _STEPS = (0, 10, 49, 50, 51, 300, 999)

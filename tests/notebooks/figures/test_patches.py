@@ -5,14 +5,9 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
+from figures import clip_frames, patch_sheet, sampling_plan
 from snpkit.errors import UserError
-from snpkit.explore.plots import (
-    clip_frames,
-    patch_sheet,
-    sampling_plan,
-    to_png,
-    to_svg,
-)
+from snpkit.explore.plots import to_png, to_svg
 from snpkit.explore.plots.style import RED
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from snpkit.errors import UserError
-from snpkit.explore.plots.diagrams.drawing import Box, Diagram, fitting
+
+from .drawing import Box, Diagram, fitting
 
 _CAPTION = ("[CLS]", "a", "ball", "moves", "[SEP]")
 _CLIPS = ("clip 1", "clip 2", "[SEP]")

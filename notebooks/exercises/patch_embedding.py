@@ -7,9 +7,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from snpkit.exercises import Exercise, called
 from snpkit.model.vision.windows import cut_windows, join_windows
 from snpkit.video.sampling import sample_frames
+
+from . import Exercise, called
 
 POOLED = torch.tensor([[4.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 4.0]])  # [cells, channels]
 

@@ -6,14 +6,9 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
+from figures import position_similarity, receptive_fields, window_partition
 from snpkit.errors import UserError
-from snpkit.explore.plots import (
-    position_similarity,
-    receptive_fields,
-    to_png,
-    to_svg,
-    window_partition,
-)
+from snpkit.explore.plots import to_png, to_svg
 from snpkit.explore.plots.style import ORANGE
 
 

@@ -1,6 +1,6 @@
 """The downstream tasks, drawn: three heads on one shared network."""
 
-from snpkit.explore.plots.diagrams.drawing import Diagram
+from .drawing import Diagram
 
 
 def downstream_heads() -> Diagram:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from figures import attention_maps, similarity_matrix
+from figures.matrices import to_matrix
 from snpkit.errors import UserError
-from snpkit.explore.plots import attention_maps, similarity_matrix, to_png, to_svg
-from snpkit.explore.plots.matrices import to_matrix
+from snpkit.explore.plots import to_png, to_svg
 
 TOKENS = ["[CLS]", "red", "kite", "[SEP]"]
 

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from snpkit.data.loader import ShuffledBatches
-from snpkit.exercises import Exercise, called
 from snpkit.training.planning_model import computed_pairs
+
+from . import Exercise, called
 
 _PARAMETERS = (1000, 1_370_746, 139_000_000)
 _BATCHES = ((64, "all"), (64, 3), (128, "all"), (4, 15))

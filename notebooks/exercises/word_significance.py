@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snpkit.exercises import Exercise, called
 from snpkit.language.counting import WordCounts
 from snpkit.language.masking import quota
 from snpkit.language.significance import SignificanceTable
+
+from . import Exercise, called
 
 _TOKENS = range(1, 21)  # lengths of captions that are tried
 _COUNTS = (

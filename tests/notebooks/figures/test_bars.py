@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from figures import accuracy_bars
 from snpkit.errors import UserError
-from snpkit.explore.plots import accuracy_bars, to_png
+from snpkit.explore.plots import to_png
 
 SHARES = {"colour": 90.0, "count": 100.0, "what $is$ it": 0.0}
 

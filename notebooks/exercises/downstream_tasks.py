@@ -12,8 +12,9 @@ from snpkit.data.synthetic.tasks import OPTIONS
 from snpkit.evaluation.answering import accuracy, commonest_by_type
 from snpkit.evaluation.metrics import rank_of_truth
 from snpkit.evaluation.retrieval import dual_softmax
-from snpkit.exercises import Exercise, called, number
 from snpkit.training.finetuning import label_set
+
+from . import Exercise, called, number
 
 Pairs = Sequence[tuple[str, str]]  # (type of the question, answer)
 _SCORES = (
