@@ -44,7 +44,9 @@ def nbval(path, library=None):
     """Run nbval on a notebook, with the library of this folder if one is given."""
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "SNPKIT_SAMPLES": str(samples_folder())}
     # The kernel starts in the notebook's folder; PYTHONPATH goes before what is installed.
-    variables["PYTHONPATH"] = str(library or Path(snpkit.__file__).parents[1])
+    # The exercises and drawings of the course stand beside the notebook that this one is cut from.
+    places = [library or Path(snpkit.__file__).parents[1], FOLDER]
+    variables["PYTHONPATH"] = os.pathsep.join(map(str, places))
     plain = ["-p", "no:cacheprovider", "-q", "-c", os.devnull, "--rootdir", str(path.parent)]
     options = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", str(SANITIZE)]
     command = [sys.executable, "-m", "pytest", *plain, *options, path.name]
