@@ -1,4 +1,4 @@
-"""Which tokens to hide: MLM, MSSM (significant words first) and attentive masking.
+"""Which tokens to hide: MLM and MSSM (significant words first).
 
 All functions work on the whole batch at once, take a torch.Generator and leave their inputs as
 they are. Source: paper, Masked Significant Semantic Modeling. One rule differs on purpose: a word
@@ -146,37 +146,6 @@ def mask_significant(
         vocabulary.significant_token_ids,
         vocabulary.mask_id,
         generator,
-    )
-
-
-def mask_attended(
-    batch: CaptionBatch,
-    attention: Tensor,
-    vocabulary: MaskVocabulary,
-    *,
-    ratio: float = 0.15,
-    generator: torch.Generator | None = None,
-) -> Masked:
-    """Attentive masking: [MASK] on tokens drawn in proportion to the attention they receive.
-
-    max(floor(n * ratio), 1) of a caption's n word tokens are drawn without replacement.
-
-    Args:
-        attention: float [batch, tokens], attention received, >= 0.
-    """
-    real = batch.word_ids >= 0
-    count = real.sum(dim=1)
-    wanted = torch.minimum((count * ratio).long().clamp(min=1), count)
-    # Positions that are no words get a weight so small that they are drawn after all others: every
-    # row can then draw as many as the longest, and keeps the first `wanted` of its draws.
-    weights = torch.where(real, attention.double() + 1e-6, 1e-200)
-    most = max(1, int(wanted.max()))
-    drawn = _draw(weights, most, generator)  # [batch, most]
-    keep = torch.arange(most, device=real.device) < wanted[:, None]
-    chosen = torch.zeros_like(real).scatter(1, drawn, keep)
-    return Masked(
-        batch.input_ids.masked_fill(chosen, vocabulary.mask_id),
-        batch.input_ids.masked_fill(~chosen, IGNORE),
     )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,8 @@ from typing import Any
 from snpkit.errors import UserError
 from snpkit.files import open_regular, read_json, write_json
 from snpkit.language.caption_files import read_captions
-from snpkit.language.counting import WordCounts, count_captions, count_chunk
+from snpkit.language.counting import WordCounts, count_captions
 from snpkit.language.significance import SignificanceTable
-from snpkit.language.tagging import model_name
 
 SAVE_EVERY = 30.0  # seconds between two saved states
 
@@ -116,38 +115,3 @@ class _State:
 
     def save(self, counts: WordCounts) -> None:
         write_json(self.path, {"key": self.key(), "counts": counts.to_dict()}, indent=None)
-
-
-def measure_mining(
-    captions: Sequence[str], *, workers: int = 1, baseline: int | Sequence[str] = 500
-) -> dict[str, float]:
-    """Compare mining with tagging one caption at a time by the complete spaCy pipeline.
-
-    Args:
-        captions: texts to mine.
-        workers: processes that mine; their start is part of the time.
-        baseline: captions that the slow way is timed on, or how many of the first.
-
-    Returns:
-        {"one_at_a_time", "mining"}: captions a second, and their "ratio".
-
-    Raises:
-        UserError: there is no caption.
-    """
-    import spacy
-
-    few = list(captions[:baseline]) if isinstance(baseline, int) else list(baseline)
-    if not captions or not few:
-        raise UserError("There is no caption to measure mining with.")
-    complete = spacy.load(model_name())
-    complete(few[0])  # what happens once only is not measured
-    count_chunk(few[:1], examples=0)
-    start = time.perf_counter()
-    for caption in few:
-        complete(caption)
-    slow = len(few) / (time.perf_counter() - start)
-    start = time.perf_counter()
-    for _ in count_captions(captions, workers=workers):
-        pass
-    fast = len(captions) / (time.perf_counter() - start)
-    return {"one_at_a_time": slow, "mining": fast, "ratio": fast / slow}

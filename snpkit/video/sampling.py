@@ -59,35 +59,13 @@ def _ranges(frame_count: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     return first, np.maximum(edges[1:], first + 1)
 
 
-def frames_between(
-    frame_count: int, rate: float, start: float | None = None, end: float | None = None
-) -> range:
-    """The frames shown during an annotated window of a video with a constant frame rate.
-
-    Frame i is shown from i / rate to (i + 1) / rate. A window that ends after the video is cut; a
-    window shorter than a frame gives the frame on screen at `start`.
-
-    Args:
-        frame_count: frames in the video.
-        rate: frames per second, above 0.
-        start: begin of the window in seconds; None is the begin of the video.
-        end: end of the window in seconds; None is the end of the video.
-
-    Returns:
-        A range of frame indices with at least one frame.
-
-    Raises:
-        UserError: the window is empty, or starts after the video has ended.
-    """
-    if frame_count < 1 or not rate > 0:
-        raise UserError(f"There is no window in {frame_count} frames at {rate} frames a second.")
-    return frames_within(np.arange(frame_count) / rate, frame_count / rate, start, end)
-
-
 def frames_within(
     times: np.ndarray, duration: float, start: float | None = None, end: float | None = None
 ) -> range:
-    """As `frames_between`, from the time at which each frame appears (variable frame rates too).
+    """The frames shown during an annotated window, also of a video with a variable frame rate.
+
+    A window that ends after the video is cut; a window shorter than a frame gives the frame on
+    screen at `start`.
 
     Args:
         times: seconds [frames], increasing, the first frame at 0.

@@ -1,5 +1,7 @@
 """`race mine`: mining against tagging one caption at a time."""
 
+import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -29,7 +31,6 @@ def mining_subject(source: Path | None, workers: int) -> Subject:
         UserError: the file cannot be read or holds no captions; `workers` is less than 1.
     """
     from snpkit.language.caption_files import read_captions
-    from snpkit.language.mining import measure_mining
     from snpkit.training.device import available_cores
 
     if workers < 1:
@@ -61,3 +62,41 @@ def mining_subject(source: Path | None, workers: int) -> Subject:
             "Machine": f"{available_cores()} cores, spaCy {version('spacy')}",
         },
     )
+
+
+def measure_mining(
+    captions: Sequence[str], *, workers: int = 1, baseline: int | Sequence[str] = 500
+) -> dict[str, float]:
+    """Compare mining with tagging one caption at a time by the complete spaCy pipeline.
+
+    Args:
+        captions: texts to mine.
+        workers: processes that mine; their start is part of the time.
+        baseline: captions that the slow way is timed on, or how many of the first.
+
+    Returns:
+        {"one_at_a_time", "mining"}: captions a second, and their "ratio".
+
+    Raises:
+        UserError: there is no caption.
+    """
+    import spacy
+
+    from snpkit.language.counting import count_captions, count_chunk
+    from snpkit.language.tagging import model_name
+
+    few = list(captions[:baseline]) if isinstance(baseline, int) else list(baseline)
+    if not captions or not few:
+        raise UserError("There is no caption to measure mining with.")
+    complete = spacy.load(model_name())
+    complete(few[0])  # what happens once only is not measured
+    count_chunk(few[:1], examples=0)
+    start = time.perf_counter()
+    for caption in few:
+        complete(caption)
+    slow = len(few) / (time.perf_counter() - start)
+    start = time.perf_counter()
+    for _ in count_captions(captions, workers=workers):
+        pass
+    fast = len(captions) / (time.perf_counter() - start)
+    return {"one_at_a_time": slow, "mining": fast, "ratio": fast / slow}

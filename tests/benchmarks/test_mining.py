@@ -6,7 +6,6 @@ import pytest
 
 from snpkit.data.samples import sample_manifest
 from snpkit.errors import UserError
-from snpkit.language.mining import measure_mining
 from tests.benchmarks import mining
 from tests.benchmarks.comparison import Round
 
@@ -28,7 +27,7 @@ def test_a_round_times_both_ways(tmp_path, monkeypatch):
         seen.update(captions=captions, workers=workers, baseline=baseline)
         return {"one_at_a_time": 2.0, "mining": 10.0, "ratio": 5.0}
 
-    monkeypatch.setattr("snpkit.language.mining.measure_mining", measured)
+    monkeypatch.setattr(mining, "measure_mining", measured)
     subject = mining.mining_subject(path, 3)
     assert subject.measure() == Round(2.0, 10.0)
     assert len(seen["captions"]) == 1200 and seen["workers"] == 3
@@ -45,15 +44,15 @@ def test_a_long_file_is_read_as_far_as_needed(tmp_path, monkeypatch):
 
 def test_each_way_is_timed_on_its_own_captions(monkeypatch):
     clock = iter([0.0, 2.0, 10.0, 14.0])  # the slow way takes two seconds, mining four
-    monkeypatch.setattr("snpkit.language.mining.time", SimpleNamespace(perf_counter=clock.__next__))
+    monkeypatch.setattr(mining, "time", SimpleNamespace(perf_counter=clock.__next__))
     captions = ["a red kite falls slowly", "two dogs run"] * 40
-    found = measure_mining(captions, baseline=captions[::8])
+    found = mining.measure_mining(captions, baseline=captions[::8])
     assert found == {"one_at_a_time": 5.0, "mining": 20.0, "ratio": 4.0}
 
 
 def test_nothing_to_mine_is_a_mistake(tmp_path):
     with pytest.raises(UserError, match="no caption"):
-        measure_mining([])
+        mining.measure_mining([])
     with pytest.raises(UserError, match="--workers is 0"):
         mining.mining_subject(None, 0)
     (tmp_path / "empty.txt").write_text("")

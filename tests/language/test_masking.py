@@ -11,7 +11,6 @@ from snpkit.language.masking import (
     IGNORE,
     MaskVocabulary,
     draw_significant_positions,
-    mask_attended,
     mask_significant,
     mask_tokens,
     quota,
@@ -226,46 +225,13 @@ def test_a_batch_without_any_word_has_no_labels():
     batch = make_batch([[], []])
     nothing = torch.zeros_like(batch.word_ids, dtype=torch.bool)
     generator = torch.Generator().manual_seed(0)
-    weights = torch.zeros(batch.word_ids.shape)
     for masked in (
         mask_tokens(batch, VOCABULARY, generator=generator),
         mask_significant(batch, nothing, VOCABULARY, generator=generator),
-        mask_attended(batch, weights, VOCABULARY, generator=generator),
     ):
         assert (masked.labels == IGNORE).all()
         assert torch.equal(masked.input_ids, batch.input_ids)
     assert (draw_significant_positions(batch, nothing, 3, generator) == -1).all()
-
-
-@given(batches(), seeds, st.sampled_from([0.0, 1e-6, 1.0]))
-def test_attended_tokens_all_become_masks(case, seed, scale):
-    captions, _ = case
-    batch = make_batch(captions)
-    generator = torch.Generator().manual_seed(seed)
-    # Also words that receive no attention at all are drawn before [CLS], [SEP] and padding.
-    attention = torch.rand(batch.word_ids.shape, generator=generator) * scale
-    masked = mask_attended(batch, attention, VOCABULARY, generator=generator)
-    hidden = masked.labels != IGNORE
-    tokens = [sum(sizes) for sizes in captions]
-    assert hidden.sum(1).tolist() == [max(int(n * 0.15), 1) if n else 0 for n in tokens]
-    assert not (hidden & (batch.word_ids < 0)).any()
-    assert (masked.input_ids[hidden] == MASK).all()
-    assert torch.equal(masked.labels[hidden], batch.input_ids[hidden])
-    assert torch.equal(masked.input_ids[~hidden], batch.input_ids[~hidden])
-
-
-def test_attended_tokens_are_drawn_in_proportion():
-    rows = 8000
-    # The long caption makes every row draw more positions than the short ones keep.
-    batch = make_batch([[1, 1, 1, 1]] * rows + [[1] * 27])
-    attention = torch.ones(batch.word_ids.shape)
-    attention[:, 0] = 100.0  # [CLS] receives most attention, and must not matter
-    attention[:rows, 1:5] = torch.tensor([0.1, 0.2, 0.3, 0.4])
-    masked = mask_attended(batch, attention, VOCABULARY, generator=torch.Generator().manual_seed(5))
-    counts = (masked.labels[:rows] != IGNORE).sum(0)
-    assert int(counts.sum()) == rows
-    for place, share in enumerate((0.1, 0.2, 0.3, 0.4), start=1):
-        assert within_binomial(int(counts[place]), rows, share)
 
 
 @given(batches(), st.integers(1, 8), seeds)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snpkit.errors import UserError
-from snpkit.video.sampling import frames_between, frames_within, sample_frames
+from snpkit.video.sampling import frames_within, sample_frames
 
 counts = st.integers(1, 400)
 small = st.integers(1, 12)
@@ -94,6 +94,11 @@ def test_middle_frames_lie_in_the_middle_of_their_range(frame_count, clips, fram
 def test_counts_below_one_are_errors(counts):
     with pytest.raises(UserError, match="at least 1"):
         sample_frames(*counts)
+
+
+def frames_between(count, rate, start=None, end=None):
+    """The window of a film with a constant frame rate."""
+    return frames_within(np.arange(count) / rate, count / rate, start, end)
 
 
 @given(st.integers(1, 300), rates, starts, lengths)
