@@ -71,6 +71,24 @@ def open_regular(path: str | Path, mode: str = "r", **options: Any) -> IO[Any]:
     return open(path, mode, **options)
 
 
+def read_text(path: str | Path, *, most_bytes: int) -> str:
+    """Read a file of UTF-8 text.
+
+    Raises:
+        UserError: the file is missing, too large, no regular file or not UTF-8; names the file.
+    """
+    try:
+        with open_regular(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size > most_bytes:
+                sentence = f"{path} is larger than {most_bytes:,} bytes; is it the right file?"
+                raise UserError(sentence)
+            return file.read().decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text; is it the right file?") from error
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
 def read_json(path: str | Path, *, most_bytes: int = 200_000_000) -> Any:
     """Read a JSON file.
 
@@ -78,26 +96,15 @@ def read_json(path: str | Path, *, most_bytes: int = 200_000_000) -> Any:
         UserError: the file is missing, too large, unreadable or not JSON; names the file (and the
             line).
     """
-    path = Path(path)
+    text = read_text(path, most_bytes=most_bytes)
     try:
-        with open_regular(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size > most_bytes:
-                sentence = f"{path} is larger than {most_bytes:,} bytes; is it the right file?"
-                raise UserError(sentence)
-            content = file.read()
-        return json.loads(content.decode())
-    except UserError:
-        raise
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is not JSON (line {error.lineno}: {error.msg}).") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text; is it the right file?") from error
     except ValueError as error:
         raise UserError(f"{path} holds a number of absurd length; is it the right file?") from error
     except RecursionError as error:
         raise UserError(f"{path} is nested too deeply to be one of our files.") from error
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
 def inside(root: str | Path, relative: str) -> Path:

@@ -11,7 +11,7 @@ from torch import Tensor
 from snpkit.evaluation.metrics import chance_metrics
 from snpkit.model import objectives
 from snpkit.training.optimisation import learning_rate
-from snpkit.training.recipes import laptop
+from snpkit.training.recipe import get_recipe
 
 from . import Exercise, called, number
 
@@ -117,7 +117,7 @@ def _masked_loss(answer: Any) -> str | None:
 def _rate(answer: Any) -> str | None:
     for step in _STEPS:
         found = number(called(answer, step), "a learning rate")
-        true = learning_rate(laptop.optimisation, step, 1000)
+        true = learning_rate(get_recipe("laptop").optimisation, step, 1000)
         if isinstance(found, str):
             return found
         if not math.isclose(found, true, rel_tol=1e-3, abs_tol=1e-8):

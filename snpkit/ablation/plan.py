@@ -105,7 +105,7 @@ class Plan:
         own = self.recipe_of(row, seed)
         if self.questions is None or own.model.get("architecture") == "twin_tower":
             return None
-        seen = {f"data.{name}": value for name, value in asdict(own.data).items()}
+        seen = {f"data.{name}": value for name, value in recipe_to_dict(own)["data"].items()}
         return override(get_recipe("laptop_qa"), seen | self.questions | {"seed": seed})
 
     def identity_of(self, corpus: str, row: str, seed: int) -> dict[str, Any]:

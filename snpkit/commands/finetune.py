@@ -1,10 +1,11 @@
 """`snpkit finetune`: retrieval, question answering or multiple choice."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from snpkit.commands.pretrain import Changes
 from snpkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ def finetune(
     train: str = "train",
     held_out: str = "validation",
     test: str | None = "test",
-    changes: Annotated[
-        tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE ...")
-    ] = (),
+    changes: Changes = (),
     seed: int | None = None,
     device: str = "auto",
     resume: bool = False,
@@ -37,7 +36,8 @@ def finetune(
     Args:
         task: retrieval, qa (question answering) or multichoice.
         start: "laptop", a checkpoint folder or a hub id; "nothing" starts from random weights.
-        recipe: Such as laptop_qa or msrvtt_qa, or a recipe.json; laptop_TASK by default.
+        recipe: Such as laptop_qa or msrvtt_qa, or a .yaml or .json file of your own; laptop_TASK
+            by default.
         data: Manifest of the task's rows, or the folder of a data set as its authors
             publish it, such as MSR-VTT or MSVD-QA; by default the generated corpus.
         layout: Which data set, if the folder holds several: `snpkit verify FOLDER` names them.

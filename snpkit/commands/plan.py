@@ -5,6 +5,8 @@ from typing import Annotated
 
 import tyro
 
+from snpkit.commands.pretrain import Changes
+
 
 def plan(
     recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")] = "laptop",
@@ -13,9 +15,7 @@ def plan(
     steps: int = 8,
     batch: int | None = None,
     time_limit: float = 120.0,
-    changes: Annotated[
-        tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE ...")
-    ] = (),
+    changes: Changes = (),
     device: str = "auto",
     gpus: int = 1,
     speedup: float = 1.0,
@@ -31,7 +31,8 @@ def plan(
     too large for this machine, a smaller one is measured and the rest is reckoned, and said so.
 
     Args:
-        recipe: laptop, gpu_subset, coco_vg_resnet, coco_vg_pvt, webvid_swin, or a recipe.json.
+        recipe: laptop, gpu_subset, coco_vg_resnet, coco_vg_pvt, webvid_swin, or a .yaml or
+            .json file of your own.
         data: Number of pairs to plan for, such as 40000, 40k or 2.5M, beside the usual ones.
         manifest: Clips to take the steps on, decoding included; noise by default.
         steps: Steps to measure, after warm-up.

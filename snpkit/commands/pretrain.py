@@ -1,6 +1,6 @@
 """`snpkit pretrain`: train a model by a recipe."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from snpkit.training.schema import Recipe
     from snpkit.training.setup import Setup
 
+# `--set a=1 b=2 --set c=3` applies all three.
+Changes = Annotated[
+    tuple[tuple[str, ...], ...],
+    tyro.conf.arg(name="set", metavar="FIELD=VALUE ..."),
+    tyro.conf.UseAppendAction,
+]
+
 
 def pretrain(
     recipe: tyro.conf.Positional[str] = "laptop",
@@ -24,9 +31,7 @@ def pretrain(
     held_out: str = "validation",
     text: str | None = None,
     start: str | None = None,
-    changes: Annotated[
-        tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE ...")
-    ] = (),
+    changes: Changes = (),
     seed: int | None = None,
     device: str = "auto",
     resume: bool = False,
@@ -36,7 +41,8 @@ def pretrain(
     """Pre-train by a recipe: all losses, with evaluation, checkpoints and exact resume.
 
     Args:
-        recipe: laptop, gpu_subset, coco_vg_resnet, coco_vg_pvt, webvid_swin, or a recipe.json.
+        recipe: laptop, gpu_subset, coco_vg_resnet, coco_vg_pvt, webvid_swin, or a .yaml or
+            .json file of your own.
         data: Manifest (manifest.jsonl), or the folder of a data set as its authors
             publish it, such as WebVid, CC3M or COCO; by default the generated corpus.
         layout: Which data set, if the folder holds several: `snpkit verify FOLDER` names them.
@@ -113,20 +119,28 @@ def run_training(
 
 
 def chosen_recipe(
-    name: str, changes: Sequence[str], seed: int | None, *, guarded: bool = False
+    name: str,
+    changes: Iterable[Iterable[str]],
+    seed: int | None,
+    *,
+    guarded: bool = False,
 ) -> "Recipe":
-    """The recipe of a name or of a recipe.json, with changes such as "data.batch_size=16".
+    """The recipe of a name or of a file, with changes such as "data.batch_size=16".
 
     Args:
+        changes: what each `--set` was given.
         guarded: read clips behind a guard, also where the named recipe trusts its own ones.
     """
     from snpkit.training.recipes import get_recipe
     from snpkit.training.schema import DataRecipe, override, read_recipe
 
-    chosen = read_recipe(name) if name.endswith(".json") else get_recipe(name)
-    asked = dict(_change(text) for text in changes) | ({} if seed is None else {"seed": seed})
-    if guarded and not name.endswith(".json") and not chosen.data.guard_seconds:
-        asked = {"data.guard_seconds": DataRecipe.guard_seconds} | asked
+    is_file = name.endswith((".json", ".yaml", ".yml"))
+    chosen = read_recipe(name) if is_file else get_recipe(name)
+    asked = dict(_change(text) for given in changes for text in given)
+    if seed is not None:
+        asked["seed"] = seed
+    if guarded and not is_file and not chosen.data.guard_seconds:
+        asked = {"data.guard_seconds": DataRecipe().guard_seconds} | asked
     return override(chosen, asked)
 
 

@@ -74,7 +74,8 @@ def put(path, value):
         (put("rows/snp", 3), "rows.snp must be an object"),
         (put("rows/snp/changes", {"model.nothing": 1, "maskin.kind": "mlm"}), "row 'snp': A recipe "
          "has no field 'maskin.kind'"),
-        (put("rows/snp/changes", {"masking.kind": "mml"}), "masking.kind must be one of"),
+        (put("rows/snp/changes", {"masking.kind": "mml"}),
+         "masking.kind is 'mml'; it should be 'mssm' or 'mlm'"),
         (put("recipe", "lap"), "There is no recipe 'lap'"),
         (put("tables/II/rows", ["snp", "tin"]), "the table II names 'tin', which is no row"),
         (put("tables/II/rows", ["twin"]), "the baseline of II is none of its rows"),

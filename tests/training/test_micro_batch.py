@@ -184,5 +184,5 @@ def test_former_fields_say_what_to_write_instead():
             recipe_from_dict(plain | {"optimisation": plain["optimisation"] | {name: value}})
         with pytest.raises(UserError, match=sentence):
             override(toy_recipe(), {f"optimisation.{name}": value})
-    with pytest.raises(UserError, match=r"optimisation\.micro_batch must be 1 or more"):
+    with pytest.raises(UserError, match=r"optimisation\.micro_batch is 0; it should be greater"):
         override(toy_recipe(), {"optimisation.micro_batch": 0})

@@ -101,7 +101,7 @@ def test_a_run_is_measured_with_as_many_clips_as_its_recipe_says(manifest, tmp_p
     assert _limits(plain, None, None)[1] == plain.model.config.clips
     with pytest.raises(UserError, match=r"evaluation\.clips is 64; this model takes 1 to 63"):
         prepare(small(**{"evaluation.clips": 64}), manifest, progress=False)
-    with pytest.raises(UserError, match=r"evaluation\.clips must be positive"):
+    with pytest.raises(UserError, match=r"evaluation\.clips is 0; it should be greater"):
         small(**{"evaluation.clips": 0})
 
 

@@ -142,5 +142,5 @@ def test_every_task_draws_videos_and_says_which(folder, task):
 def test_other_tasks_ask_nothing():
     with pytest.raises(UserError, match=r"task\.questions must be 1"):
         override(get_recipe("laptop_multichoice"), {"task.questions": 3})
-    with pytest.raises(UserError, match=r"task\.questions must be 1 or more"):
+    with pytest.raises(UserError, match=r"task\.questions is 0; it should be greater"):
         override(get_recipe("laptop_qa"), {"task.questions": 0})
