@@ -37,8 +37,12 @@ def mine(
         workers: Processes that tag.
         restart: Start anew, even if an unfinished run lies beside the output.
     """
+    from snpkit.errors import UserError
     from snpkit.language.mining import mine_file
 
+    for name, number, least in (("--workers", workers, 1), ("--examples", examples, 0)):
+        if number < least:
+            raise UserError(f"{name} is {number}; use {least} or more.")
     options: dict = {"top_k": top_k, "min_share": min_share, "parts": parts}
     if stop_words is not None:
         options["stop_words"] = stop_words

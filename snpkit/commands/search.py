@@ -54,6 +54,8 @@ def search(
         raise UserError('Say what to look for, such as: snpkit search FOLDER "a red kite falls".')
     if index is not None and no_index:
         raise UserError("Choose --index or --no-index, not both.")
+    if candidates < 0:
+        raise UserError(f"--candidates is {candidates}; use 0 (no re-ranking) or more.")
     pipeline = snpkit.load(checkpoint, device=device)
     cache = not no_index if index is None else index
     indexed = pipeline.index(folder, cache=cache, guard_seconds=seconds, progress=True)

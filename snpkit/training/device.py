@@ -30,7 +30,7 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.empty(1, device=device).cpu()  # "meta" has no numbers to copy
     except (RuntimeError, AssertionError) as error:
         raise UserError(
             f"The device {name!r} is not to be had here; take 'auto', 'cpu', 'cuda' or 'mps'."

@@ -24,6 +24,7 @@ def test_a_yaml_file_is_trained_as_a_named_recipe_is(said, corpus, tmp_path):
     changes = ("--set", "optimisation.total_steps=1", "data.clips=1", "--set", "data.frames=2")
     assert said("pretrain", path, *options, *changes) == (0, "")
     kept = read_recipe(tmp_path / "run" / "last" / "recipe.json")
+    assert (kept.name, kept.seed, kept.data.batch_size) == ("mine", 4, 8)
     assert (kept.optimisation.total_steps, kept.data.clips, kept.data.frames) == (1, 1, 2)
     assert kept.optimisation.learning_rate == 1e-4
     assert kept.choices == ("data.batch_size: Few clips are there.",)
@@ -54,9 +55,13 @@ def test_a_file_that_is_no_recipe_is_named(said, tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
+    (("pretrain", "--device", "meta"), "The device 'meta' is not to be had here"),
     (("pretrain", "--seed", -1), "seed is -1"),
     (("pretrain", "--set", "data.size=7"), "data.size is 7; use a multiple"),
     (("pretrain", "--set", "optimisation.learning_rate=NaN"), "learning_rate is nan"),
+    (("mine", "captions.txt", "--workers", -2), "--workers is -2; use 1 or more."),
+    (("mine", "captions.txt", "--examples", -1), "--examples is -1; use 0 or more."),
+    (("search", ".", "a kite", "--candidates", -5), "--candidates is -5; use 0"),
 ])  # fmt: skip
 def test_a_wrong_number_is_one_sentence(said, tmp_path, monkeypatch, arguments, sentence):
     monkeypatch.chdir(tmp_path)
