@@ -221,9 +221,9 @@ class Recipe(_Section):
             "data.flip looks at one question of a video, whose other questions may name a side; "
             "set task.questions=1 or data.flip=false"
         )
-        for name in self.model:  # SNPConfig takes any keyword: a mistyped one would do nothing
+        for name in sorted(self.model.keys() - _MODEL_FIELDS):  # SNPConfig would take any keyword
             near = _nearest(name, _MODEL_FIELDS)
-            yield name in _MODEL_FIELDS, f"the model has no field {reprlib.repr(name)}{near}"
+            yield False, f"the model has no field {reprlib.repr(name)}{near}"
         try:
             config = SNPConfig(**self.model, **self.decided_by_data())
         except UserError as error:
