@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from snpkit.training.loop import Batch, Batches
+from snpkit.training.run import Batch, Batches
 
 
 class TimedBatches:

@@ -11,7 +11,7 @@ from snpkit.errors import UserError
 if TYPE_CHECKING:
     from snpkit.data.samples import Manifest
     from snpkit.training.finetuning import TaskSetup
-    from snpkit.training.loop import TrainingResult
+    from snpkit.training.run import TrainingResult
 
 
 def finetune(

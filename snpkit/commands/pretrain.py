@@ -10,7 +10,7 @@ from snpkit.errors import UserError
 
 if TYPE_CHECKING:
     from snpkit.training.finetuning import TaskSetup
-    from snpkit.training.loop import TrainingResult
+    from snpkit.training.run import TrainingResult
     from snpkit.training.schema import Recipe
     from snpkit.training.setup import Setup
 

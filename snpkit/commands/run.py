@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snpkit.data.samples import Manifest
-    from snpkit.training.loop import TrainingResult
+    from snpkit.training.run import TrainingResult
     from snpkit.training.schema import Recipe
     from snpkit.training.setup import Setup
 

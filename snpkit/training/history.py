@@ -26,7 +26,7 @@ class History:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "history.jsonl"
         _cut(self.path, step)
-        self.file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 (closed by __exit__)
+        self.file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 (see close)
         self.board = _board(folder / "tensorboard", step) if tensorboard else None
 
     def write(self, lines: list[dict[str, Any]]) -> None:
@@ -54,6 +54,10 @@ class History:
     def __exit__(
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
         self.file.close()
         if self.board is not None:
             self.board.close()

@@ -8,16 +8,14 @@
 Nothing inside a step asks the device for a number: losses stay where they are until `log_every`
 steps are read at once. (Attentive masking is the exception: how much it masks is drawn there.)
 Stopping and resuming is exact: on a CPU the weights are bit-equal with those of a run that was
-never stopped, if as many threads compute (another number is told of).
+never stopped, if as many threads compute (a warning names another number).
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,7 +24,8 @@ from snpkit.errors import UserError
 from snpkit.model.base import SNPPreTrainedModel
 from snpkit.training import distributed
 from snpkit.training.device import autocast_dtype, choose_device, prepare_cpu, to_device
-from snpkit.training.history import History, flatten
+from snpkit.training.history import flatten
+from snpkit.training.logging import Logger, StepRecord
 from snpkit.training.optimisation import (
     BufferGuard,
     clip_gradients,
@@ -36,67 +35,10 @@ from snpkit.training.optimisation import (
     total_steps,
 )
 from snpkit.training.randomness import seed_everything, undisturbed
-from snpkit.training.readout import Readout, StepRecord
 from snpkit.training.resume import RunFiles
+from snpkit.training.run import Batch, Batches, Evaluate, Run, TrainingResult
 from snpkit.training.schema import Recipe
 from snpkit.training.stopping import StopSignal
-
-Batch = dict[str, Any]
-Evaluate = Callable[[nn.Module, int], dict[str, Any]]
-
-
-class Batches(Protocol):
-    """What the loop draws from: endless batches with their files, and a position to come back to.
-
-    `len` is the number of batches in an epoch; iterating starts at the present position.
-    """
-
-    def __iter__(self) -> Iterator[tuple[Batch, list[str]]]: ...
-    def __len__(self) -> int: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
-@dataclass
-class TrainingResult:
-    """What a run came to.
-
-    Attributes:
-        step: optimiser steps done, skipped ones included.
-        stopped: "finished", "time_limit" or "interrupted".
-        best: the metrics of the best evaluation, with its "step"; empty without evaluations.
-        last: the metrics of the last evaluation.
-        skipped: steps skipped because a loss or gradient was not finite.
-        suspects: files of the batches that gave such a loss.
-        seconds: time spent training, earlier runs included.
-        output: the run's folder, with `last` and `best` checkpoints and history.jsonl.
-    """
-
-    output: Path
-    step: int = 0
-    stopped: str = "finished"
-    best: dict[str, float] = field(default_factory=dict)
-    last: dict[str, float] = field(default_factory=dict)
-    skipped: int = 0
-    suspects: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-
-@dataclass
-class Run:
-    """The parts of a run that change with every step."""
-
-    recipe: Recipe
-    model: nn.Module
-    parallel: nn.Module  # the model, or DistributedDataParallel around it
-    batches: Batches
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    guard: BufferGuard
-    device: torch.device
-    total: int
-    result: TrainingResult
-    dtype: torch.dtype | None  # of the forward pass; None = float32
 
 
 def pretrain(
@@ -139,17 +81,11 @@ def pretrain(
     if checkpoint is not None:
         files.load(run, checkpoint)
     run.parallel = distributed.parallelise(run.model, target)
-    # Written by the main process only; the others compute the same and keep silent.
-    main = distributed.is_main()
-    with (History(files.output, run.result.step) if main else nullcontext()) as history:
-        readout = Readout(run.result, history, limit=recipe.optimisation.nonfinite_limit,
-                          total=run.total, progress=progress)
+    limit = recipe.optimisation.nonfinite_limit
+    with Logger(run.result, limit=limit, total=run.total, progress=progress) as logger:
         if checkpoint is not None and checkpoint.warning:
-            readout.say(checkpoint.warning)
-        try:
-            _train(run, readout, files, evaluate)
-        finally:
-            readout.close()
+            logger.message(checkpoint.warning)
+        _train(run, logger, files, evaluate)
     return run.result
 
 
@@ -180,7 +116,7 @@ def new_run(
     )
 
 
-def _train(run: Run, readout: Readout, files: RunFiles, evaluate: Evaluate | None) -> None:
+def _train(run: Run, logger: Logger, files: RunFiles, evaluate: Evaluate | None) -> None:
     """Steps until the last one or a reason to stop; then a last evaluation and checkpoint."""
     result, every = run.result, run.recipe.evaluation
     evaluated = saved = result.step
@@ -192,25 +128,25 @@ def _train(run: Run, readout: Readout, files: RunFiles, evaluate: Evaluate | Non
             record = train_step(run, source)
             result.step += 1
             result.seconds = record.seconds = earlier + time.monotonic() - began
-            readout.add(record)
+            logger.add(record)
             report = result.step % every.log_every == 0
             if report:
-                readout.flush()
+                logger.flush()
             if evaluate is not None and result.step % every.every == 0:
-                evaluated = _evaluate(run, readout, files, evaluate)
+                evaluated = _evaluate(run, logger, files, evaluate)
             if result.step % every.checkpoint_every == 0:
-                saved = _save(run, readout, files)
+                saved = _save(run, logger, files)
             result.stopped = stop.check(run.device, agree=report)
-        readout.flush()
+        logger.flush()
         result.stopped = result.stopped or "finished"
         interrupted = result.stopped == "interrupted"
         unmeasured = evaluate is not None and evaluated < result.step and not interrupted
         if unmeasured:
-            _evaluate(run, readout, files, evaluate)
+            _evaluate(run, logger, files, evaluate)
         if unmeasured or saved < result.step:
-            _save(run, readout, files)
+            _save(run, logger, files)
     if interrupted:
-        readout.say(f"Stopped at step {result.step} of {run.total} and saved {files.last}; "
+        logger.message(f"Stopped at step {result.step} of {run.total} and saved {files.last}; "
                     "the same command with --resume continues from there.")
 
 
@@ -245,14 +181,14 @@ def train_step(run: Run, source: Iterator[tuple[Batch, list[str]]]) -> StepRecor
     return StepRecord(run.result.step + 1, values, bad_step, suspect, files, rate)
 
 
-def _evaluate(run: Run, readout: Readout, files: RunFiles, evaluate: Evaluate) -> int:
+def _evaluate(run: Run, logger: Logger, files: RunFiles, evaluate: Evaluate) -> int:
     """Evaluate, note the metrics, and save the weights if they are the best; returns the step."""
-    readout.flush()
+    logger.flush()
     run.model.eval()
     with undisturbed(), torch.no_grad():
         metrics = flatten(evaluate(run.model, run.result.step))
     run.model.train()
-    readout.note_evaluation(metrics)
+    logger.evaluation(metrics)
     monitor = run.recipe.evaluation.monitor
     if monitor not in metrics:
         raise UserError(
@@ -269,8 +205,8 @@ def _evaluate(run: Run, readout: Readout, files: RunFiles, evaluate: Evaluate) -
     return result.step
 
 
-def _save(run: Run, readout: Readout, files: RunFiles) -> int:
-    readout.flush()
-    readout.sync()
+def _save(run: Run, logger: Logger, files: RunFiles) -> int:
+    logger.flush()
+    logger.sync()
     files.save_last(run)
     return run.result.step

@@ -5,7 +5,7 @@ import shutil
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,10 +23,8 @@ from snpkit.training.checkpoint import (
 )
 from snpkit.training.optimisation import load_optimizer_tensors, optimizer_tensors
 from snpkit.training.randomness import random_state, set_random_state
+from snpkit.training.run import Run
 from snpkit.training.schema import Recipe, read_recipe, recipe_to_dict
-
-if TYPE_CHECKING:
-    from snpkit.training.loop import Run
 
 # What may differ between a run and its continuation without changing any weight.
 _RECIPE = "recipe.json"
@@ -82,7 +80,7 @@ class RunFiles:
         shutil.rmtree(self.output / "tensorboard", ignore_errors=True)
         (self.output / "history.jsonl").unlink(missing_ok=True)
 
-    def save_last(self, run: "Run") -> None:
+    def save_last(self, run: Run) -> None:
         """Save the run at a step boundary; every process calls this, the main one writes."""
         states = distributed.gather(random_state()[None].to(run.device))  # [processes, bytes]
         if distributed.is_main():
@@ -90,13 +88,13 @@ class RunFiles:
             self._save(self.last, run, tensors)
         distributed.barrier()
 
-    def save_best(self, run: "Run") -> None:
+    def save_best(self, run: Run) -> None:
         """Save the weights as the best so far."""
         if distributed.is_main():
             self._save(self.best, run, None)
         distributed.barrier()
 
-    def _save(self, folder: Path, run: "Run", tensors: dict[str, Tensor] | None) -> None:
+    def _save(self, folder: Path, run: Run, tensors: dict[str, Tensor] | None) -> None:
         save_checkpoint(
             folder,
             run.model,
@@ -107,7 +105,7 @@ class RunFiles:
             resume=tensors,
         )
 
-    def load(self, run: "Run", checkpoint: Checkpoint) -> None:
+    def load(self, run: Run, checkpoint: Checkpoint) -> None:
         """Put a run back to where `checkpoint` was saved.
 
         Raises:
@@ -157,7 +155,7 @@ def _warn_of_threads(checkpoint: Checkpoint, device: torch.device) -> None:
         checkpoint.warning = " ".join(filter(None, (checkpoint.warning, sentence)))
 
 
-def _training_state(run: "Run") -> dict[str, Any]:
+def _training_state(run: Run) -> dict[str, Any]:
     result = run.result
     return {
         "step": result.step,

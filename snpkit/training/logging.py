@@ -1,9 +1,10 @@
-"""Reading the losses: kept on the device step by step, fetched together now and then."""
+"""Logging a run: losses stay on the device step by step and are read together now and then."""
 
 import math
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,9 +14,7 @@ from snpkit.errors import UserError
 from snpkit.training import distributed
 from snpkit.training.history import History
 from snpkit.training.planning_memory import current_memory
-
-if TYPE_CHECKING:
-    from snpkit.training.loop import TrainingResult
+from snpkit.training.run import TrainingResult
 
 
 @dataclass
@@ -40,29 +39,36 @@ class StepRecord:
     seconds: float = 0.0
 
 
-class Readout:
+class Logger:
     """Collects step records and turns them into history lines, a progress bar and warnings.
+
+    The main process writes; the others compute the same and keep silent.
 
     Args:
         result: its `skipped` and `suspects` are kept up to date.
-        history: where lines go; None in all processes but the main one.
         limit: so many skipped steps are borne; one more raises UserError.
+        total: steps of the whole run.
     """
 
     def __init__(
-        self,
-        result: "TrainingResult",
-        history: History | None,
-        *,
-        limit: int,
-        total: int,
-        progress: bool,
+        self, result: TrainingResult, *, limit: int, total: int, progress: bool
     ) -> None:
-        self.result, self.history, self.limit = result, history, limit
+        main = distributed.is_main()
+        self.result, self.limit = result, limit
+        self.history = History(result.output, result.step) if main else None
         self.pending: list[StepRecord] = []
-        hidden = not (progress and distributed.is_main())
-        self.bar = tqdm(total=total, initial=result.step, disable=hidden, unit="step",
-                        file=sys.stderr, dynamic_ncols=True)
+        self.bar = tqdm(total=total, initial=result.step, disable=not (progress and main),
+                        unit="step", file=sys.stderr, dynamic_ncols=True)
+
+    def __enter__(self) -> "Logger":
+        return self
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.close()
+        if self.history is not None:
+            self.history.close()
 
     def add(self, record: StepRecord) -> None:
         """Keep a record; nothing is read from the device."""
@@ -120,7 +126,7 @@ class Readout:
             f"batches: {names}{rest if more > 0 else ''}."
         )
 
-    def note_evaluation(self, metrics: dict[str, float]) -> None:
+    def evaluation(self, metrics: dict[str, float]) -> None:
         """Write an evaluation's line."""
         if self.history is not None:
             values = {name: _finite(value) for name, value in metrics.items()}
@@ -131,14 +137,10 @@ class Readout:
         if self.history is not None:
             self.history.sync()
 
-    def say(self, sentence: str) -> None:
-        """Tell the user something without breaking the progress bar."""
+    def message(self, sentence: str) -> None:
+        """Print a sentence without breaking the progress bar."""
         if distributed.is_main():
             tqdm.write(sentence, file=sys.stderr)
-
-    def close(self) -> None:
-        """Take the bar away."""
-        self.bar.close()
 
 
 def _finite(value: float) -> float | None:
