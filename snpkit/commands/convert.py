@@ -55,7 +55,7 @@ def convert(
     from snpkit.model.downstream import SNPForQuestionAnswering
     from snpkit.model.reference import from_reference, published_config
     from snpkit.training.checkpoint import has_checkpoint, save_checkpoint
-    from snpkit.training.starting import check_lengths
+    from snpkit.training.setup import check_lengths
 
     if output.exists() or has_checkpoint(output):
         raise UserError(f"{output} is there already; name another folder.")

@@ -119,7 +119,7 @@ def _limits(
 ) -> tuple[int, int]:
     """Tokens of a caption and clips of a video: as asked for, else as in the checkpoint's run."""
     from snpkit.training.schema import DataRecipe, EvaluationRecipe, read_recipe
-    from snpkit.training.starting import check_clips, check_lengths
+    from snpkit.training.setup import check_clips, check_lengths
 
     config, saved = pipeline.model.config, pipeline.folder / "recipe.json"
     data, evaluation = DataRecipe(), EvaluationRecipe()

@@ -1,8 +1,11 @@
 """Batches for pre-training: frames, captions, masks and significant words of each step."""
 
+import hashlib
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,10 +14,11 @@ from torch import Tensor
 
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.loader import ShuffledBatches, make_loader
+from snpkit.data.samples import VideoText
 from snpkit.data.shards import ShardRows
 from snpkit.data.shards_order import ShardBatches
 from snpkit.data.video_ids import clip_numbers, video_id
-from snpkit.errors import UserError
+from snpkit.errors import CheckpointError, UserError
 from snpkit.language.counting import normal_form
 from snpkit.language.masking import (
     MaskVocabulary,
@@ -28,6 +32,12 @@ from snpkit.model.slices import count_lengths
 from snpkit.training import distributed
 from snpkit.training.schema import Recipe
 
+# What `ShuffledSamples.made_of` compares, as a sentence names it.
+_OTHERS = {
+    "rows": "other training rows (captions, videos or windows)",
+    "tokenizer": "another tokenizer",
+    "table": "another table of significant words",
+}
 _FAR_DRAWS = 64  # rows of the data set to look at where a batch has no false caption
 
 
@@ -72,6 +82,8 @@ class ShuffledSamples:
                 options |= {"kinds": kinds, "group": recipe.data.group}
             order = ShuffledBatches(len(dataset), size, recipe.seed, **share, **options)
         self.dataset, self.tokenizer, self.recipe = dataset, tokenizer, recipe
+        self.table = table if recipe.data.group > 1 else None
+        self.rows: Sequence[VideoText] = rows
         self.loader = make_loader(dataset, order, recipe.data.workers)
 
     def __len__(self) -> int:
@@ -80,6 +92,7 @@ class ShuffledSamples:
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], list[str]]]:
         """(batch, the files it shows), epoch after epoch, from the present position on."""
+        _ = self.made_of  # of what is there now: files may be edited while the run goes on
         while True:
             for samples in self.loader:
                 rows = [self.dataset.manifest.rows[index] for index in samples["index"].tolist()]
@@ -111,17 +124,52 @@ class ShuffledSamples:
         seed = np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]
         return torch.Generator().manual_seed(int(seed) >> 1)
 
+    @cached_property
+    def made_of(self) -> dict[str, str]:
+        """A SHA-256 of each part that, besides the recipe, decides what the batches hold."""
+        tokenizer, table = self.tokenizer, self.table
+        words = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+        # The same words may be found otherwise: with capitals, accents, other scripts.
+        probe = tokenizer("Café RED 北京 t-shirt, 3.5")["input_ids"]
+        found = {"rows": _digest(map(_shown, self.rows)), "tokenizer": _digest([words, probe])}
+        if table is not None:
+            ranks = ((word, entry.rank) for word, entry in table.entries.items())
+            found["table"] = _digest([table.top_k, *ranks])
+        return found
+
     def state_dict(self) -> dict[str, Any]:
-        """The position behind the last batch that was given."""
-        return self.loader.state_dict()
+        """The position behind the last batch that was given, and what the batches are made of."""
+        return self.loader.state_dict() | {"made_of": self.made_of}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Come back to a position.
 
         Raises:
-            UserError: the state is of another data set, batch size or seed.
+            CheckpointError: the state is of other rows, another tokenizer or another table; one
+                saved by an earlier version does not say.
+            UserError: the state is of another batch size or seed.
         """
+        saved = state.get("made_of", {})
+        for name, digest in self.made_of.items():
+            if saved.get(name, digest) != digest:
+                raise CheckpointError(
+                    f"The saved run was trained with {_OTHERS[name]} than this one; resume with "
+                    "those of the saved run, or start a new run in another folder."
+                )
         self.loader.load_state_dict(state)
+
+
+def _shown(row: VideoText) -> list[Any]:
+    """What training sees of a row: its id may change."""
+    answers = [row.extra.get(name) for name in ("answer", "options", "label")]
+    return [row.video, row.kind, row.start, row.end, row.caption, *answers]
+
+
+def _digest(values: Iterable[Any]) -> str:
+    digest = hashlib.sha256()
+    for value in values:
+        digest.update(json.dumps(value).encode() + b"\n")
+    return digest.hexdigest()
 
 
 class PreTrainingBatches(ShuffledSamples):

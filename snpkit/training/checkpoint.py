@@ -93,9 +93,9 @@ def save_checkpoint(
         _swap(new, folder)
     except (OSError, SafetensorError, UserError) as error:
         shutil.rmtree(new, ignore_errors=True)
+        before = "the one saved before it is whole" if has_checkpoint(folder) else "none is saved"
         raise CheckpointError(
-            f"Cannot save the checkpoint {folder}: {_reason(error)}; "
-            "the one saved before it is whole."
+            f"Cannot save the checkpoint {folder}: {_reason(error)}; {before}."
         ) from error
     return folder
 
@@ -216,10 +216,12 @@ def verify_checkpoint(folder: str | Path) -> Checkpoint:
 
     Raises:
         CheckpointError: it is no checkpoint, or a file is missing or damaged; names the file.
+        UserError: a file may not be read by this user.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise CheckpointError(f"There is no checkpoint {folder}.")
+    _check_rights(folder)
     for name in ("config.json", "model.safetensors"):
         if own_file(folder, name) is None:
             raise CheckpointError(f"{folder} is no whole checkpoint: {name} is missing.")
@@ -232,12 +234,26 @@ def verify_checkpoint(folder: str | Path) -> Checkpoint:
     return Checkpoint(folder, _read_object(training) if training else {})
 
 
+def _check_rights(folder: Path) -> None:
+    """Raise UserError where another user's file is closed to this one: it is not damaged."""
+    parts = [folder] if not os.access(folder, os.R_OK | os.X_OK) else sorted(folder.iterdir())
+    for path in parts:
+        if not os.access(path, os.R_OK) and os.path.lexists(path):
+            raise _forbidden(path)
+
+
+def _forbidden(path: Path) -> UserError:
+    return UserError(f"{path} may not be read by this user; ask its owner for the right to read.")
+
+
 def _check_file(folder: Path, name: str, expected: Any) -> None:
     try:
         path = own_file(folder, name)
         # The size first: it finds a cut file without reading it.
         whole = path is not None and path.stat().st_size == expected["bytes"]
         whole = whole and _fingerprint(path) == expected
+    except PermissionError as error:
+        raise _forbidden(folder / name) from error
     except (OSError, ValueError, TypeError, KeyError):
         whole = False
     if not whole:
@@ -257,6 +273,8 @@ def _read_object(path: Path) -> dict[str, Any]:
 def _load_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
+    except PermissionError as error:
+        raise _forbidden(path) from error
     except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read as safetensors; it is damaged.") from error
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -17,36 +16,24 @@ from snpkit.errors import UserError
 from snpkit.evaluation.answering import commonest_by_type, evaluate_answering, evaluate_choices
 from snpkit.evaluation.retrieval import evaluate_retrieval
 from snpkit.language.significance import SignificanceTable
-from snpkit.model.base import SNPPreTrainedModel
 from snpkit.model.config import SNPConfig
 from snpkit.model.downstream import from_pretraining
 from snpkit.training.randomness import seed_everything
 from snpkit.training.schema import Recipe
 from snpkit.training.setup import (
-    Evaluate,
+    Setup,
+    check_monitor,
     make_config,
     make_dataset,
     make_tokenizer,
     mine_table,
+    start_from,
 )
-from snpkit.training.starting import start_from
 from snpkit.training.task_batches import TaskBatches, one_row_a_clip
 
 
-@dataclass
-class TaskSetup:
+class TaskSetup(Setup):
     """All parts of one fine-tuning run: see `prepare_task`."""
-
-    recipe: Recipe
-    tokenizer: Any
-    table: SignificanceTable | None
-    model: SNPPreTrainedModel
-    batches: TaskBatches
-    held_out: VideoTextDataset | None
-
-    def evaluate(self, model: nn.Module, step: int = 0) -> dict[str, Any]:
-        """The task's metrics on the held-out rows."""
-        return self.measure(model, self.held_out)
 
     def measure(self, model: nn.Module, dataset: VideoTextDataset) -> dict[str, Any]:
         """The task's metrics on a data set."""
@@ -59,11 +46,6 @@ class TaskSetup:
     def majority(self) -> dict[str, str]:
         """Of "qa": the majority answers of training, which go through all training rows."""
         return commonest_by_type(self.batches.rows)
-
-    @property
-    def evaluation(self) -> Evaluate | None:
-        """What the loop calls to evaluate; None without held-out rows."""
-        return self.evaluate if self.held_out is not None else None
 
 
 def evaluate_task(
@@ -102,7 +84,7 @@ def prepare_task(
     Args:
         recipe: of a task other than pre-training.
         start: checkpoint (a folder, a shipped name or a hub id) that brings weights, model
-            settings and tokenizer; None = start from nothing, with the recipe's model section.
+            settings and tokenizer; None = random weights, with the recipe's model section.
         train, held_out: names of splits.
         answers: the label set of "qa"; None = the commonest answers of the training split.
         cache: the decoded clips of all splits, built before; None = as the recipe says.
@@ -115,6 +97,10 @@ def prepare_task(
         raise UserError(f"The recipe {recipe.name} pre-trains; use `snpkit pretrain` with it.")
     check_rows(task, training.rows)
     given, tokenizer, table, config = _start(recipe, training.rows, start)
+    unseen = None if held_out is None else manifest.split(held_out)
+    if unseen is not None:
+        check_rows(task, unseen.rows)
+        check_monitor(recipe, config, unseen.rows)
     options = {}
     if task == "qa":
         options["answers"] = label_set(training.rows, recipe.task.answers, answers)
@@ -135,12 +121,8 @@ def prepare_task(
         dataset(training, training=True), tokenizer, recipe, options.get("answers", ()), questions,
         table,
     )  # fmt: skip
-    unseen = None
-    if held_out is not None:
-        rows = manifest.split(held_out)
-        check_rows(task, rows.rows)
-        unseen = dataset(rows, training=False)
-    return TaskSetup(recipe, tokenizer, table, model, batches, unseen)
+    watched = None if unseen is None else dataset(unseen, training=False)
+    return TaskSetup(recipe, tokenizer, table, model, batches, watched)
 
 
 def label_set(

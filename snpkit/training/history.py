@@ -2,6 +2,10 @@
 
 import json
 import os
+import socket
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,14 +27,21 @@ class History:
     """
 
     def __init__(self, folder: Path, step: int = 0, *, tensorboard: bool = True) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "history.jsonl"
-        _cut(self.path, step)
-        self.file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 (see close)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _cut(self.path, step)
+            self.file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 (see close)
+        except OSError as error:
+            raise UserError(f"Cannot write {self.path}: {error.strerror or error}.") from error
         self.board = _board(folder / "tensorboard", step) if tensorboard else None
 
     def write(self, lines: list[dict[str, Any]]) -> None:
-        """Append lines and hand them to the operating system: they survive the process."""
+        """Append lines and hand them to the operating system: they survive the process.
+
+        Raises:
+            UserError: the disk is full or fails.
+        """
         text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
         try:
             self.file.write(text)
@@ -40,9 +51,12 @@ class History:
                 f"Cannot write {self.path}: {error.strerror or error}; free some space, then "
                 "continue with --resume."
             ) from error
-        for line in lines if self.board else ():
-            for name, value in flatten(line).items():
-                self.board.add_scalar(name, value, line["step"])
+        if self.board is not None:
+            try:
+                self.board.write(lines)
+            except OSError as error:  # a copy for looking at: the run goes on without it
+                print(f"TensorBoard gets no more lines: {error}.", file=sys.stderr)
+                self.board = None
 
     def sync(self) -> None:
         """Force the lines to the disk: before a checkpoint that stands for them."""
@@ -57,10 +71,12 @@ class History:
         self.close()
 
     def close(self) -> None:
-        """Close the files."""
-        self.file.close()
+        """Close the files; what a full disk did not take was reported by `write`."""
+        with suppress(OSError):
+            self.file.close()
         if self.board is not None:
-            self.board.close()
+            with suppress(OSError):
+                self.board.file.close()
 
 
 def read_history(path: str | Path) -> list[dict[str, Any]]:
@@ -116,9 +132,45 @@ def _cut(path: Path, step: int) -> None:
         file.truncate(kept[-1] if kept else 0)
 
 
-def _board(folder: Path, step: int) -> Any:
+class _Board:
+    """The numbers of a run as TensorBoard's event file.
+
+    Written here and at once: the thread of torch's SummaryWriter prints a traceback where the disk
+    is full, and cannot be asked whether it wrote.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self.event, self.summary = Event, Summary
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
+        self.file = open(folder / name, "wb")  # noqa: SIM115 (closed by History)
+        self.records = RecordWriter(self.file)
+        # What a former part of the run wrote about later steps does not count any more.
+        started = SessionLog(status=SessionLog.START)
+        self._add(file_version="brain.Event:2")
+        self._add(step=step + 1, session_log=started)
+        self.file.flush()
+
+    def _add(self, **fields: Any) -> None:
+        self.records.write(self.event(wall_time=time.time(), **fields).SerializeToString())
+
+    def write(self, lines: list[dict[str, Any]]) -> None:
+        """Add every number of the lines under its dotted name."""
+        for line in lines:
+            values = [
+                self.summary.Value(tag=name, simple_value=value)
+                for name, value in flatten(line).items()
+            ]
+            self._add(step=line["step"], summary=self.summary(value=values))
+        self.file.flush()
+
+
+def _board(folder: Path, step: int) -> _Board | None:
     try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
+        return _Board(folder, step)
+    except (ImportError, OSError):
         return None
-    return SummaryWriter(str(folder), purge_step=step + 1)

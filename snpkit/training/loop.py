@@ -24,6 +24,7 @@ from snpkit.errors import UserError
 from snpkit.model.base import SNPPreTrainedModel
 from snpkit.training import distributed
 from snpkit.training.device import autocast_dtype, choose_device, prepare_cpu, to_device
+from snpkit.training.folder import run_folder
 from snpkit.training.history import flatten
 from snpkit.training.logging import Logger, StepRecord
 from snpkit.training.optimisation import (
@@ -35,8 +36,7 @@ from snpkit.training.optimisation import (
     total_steps,
 )
 from snpkit.training.randomness import seed_everything, undisturbed
-from snpkit.training.resume import RunFiles
-from snpkit.training.run import Batch, Batches, Evaluate, Run, TrainingResult
+from snpkit.training.run import Batch, Batches, Evaluate, Run, RunFiles, TrainingResult
 from snpkit.training.schema import Recipe
 from snpkit.training.stopping import StopSignal
 
@@ -69,23 +69,24 @@ def pretrain(
         How far the run came, and why it stopped: "interrupted" after Ctrl-C or SIGTERM.
 
     Raises:
-        UserError: `output` holds a run already; too many losses are not finite.
+        UserError: `output` cannot be used (see `run_folder`); too many losses are not finite.
         CheckpointError: nothing can be saved, or the run cannot be continued.
     """
     target = choose_device(device)
     prepare_cpu()
     distributed.init_if_needed(target)
-    files = RunFiles(Path(output), tokenizer, table)
-    checkpoint = files.prepare(resume=resume, overwrite=overwrite)
-    run = new_run(model, batches, recipe, files.output, target)
-    if checkpoint is not None:
-        files.load(run, checkpoint)
-    run.parallel = distributed.parallelise(run.model, target)
-    limit = recipe.optimisation.nonfinite_limit
-    with Logger(run.result, limit=limit, total=run.total, progress=progress) as logger:
-        if checkpoint is not None and checkpoint.warning:
-            logger.message(checkpoint.warning)
-        _train(run, logger, files, evaluate)
+    with run_folder(output, resume=resume, overwrite=overwrite) as folder:
+        files = RunFiles(folder, tokenizer, table)
+        checkpoint = files.prepare(resume=resume, overwrite=overwrite)
+        run = new_run(model, batches, recipe, folder, target)
+        if checkpoint is not None:
+            files.load(run, checkpoint)
+        run.parallel = distributed.parallelise(run.model, target)
+        limit = recipe.optimisation.nonfinite_limit
+        with Logger(run.result, limit=limit, total=run.total, progress=progress) as logger:
+            if checkpoint is not None and checkpoint.warning:
+                logger.message(checkpoint.warning)
+            _train(run, logger, files, evaluate)
     return run.result
 
 

@@ -1,15 +1,34 @@
-"""What a training run is made of, and what comes out of it."""
+"""What a training run is made of, and how it is saved so that it continues as if never stopped."""
 
+import reprlib
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from snpkit.training.optimisation import BufferGuard
-from snpkit.training.schema import Recipe
+from snpkit.errors import CheckpointError, UserError
+from snpkit.training import distributed
+from snpkit.training.checkpoint import (
+    Checkpoint,
+    adopt,
+    find_checkpoint,
+    has_checkpoint,
+    load_weights,
+    previous_of,
+    save_checkpoint,
+)
+from snpkit.training.optimisation import (
+    BufferGuard,
+    load_optimizer_tensors,
+    optimizer_tensors,
+)
+from snpkit.training.randomness import random_state, set_random_state
+from snpkit.training.schema import Recipe, read_recipe, recipe_to_dict
 
 Batch = dict[str, Any]
 Evaluate = Callable[[nn.Module, int], dict[str, Any]]
@@ -67,3 +86,188 @@ class Run:
     total: int
     result: TrainingResult
     dtype: torch.dtype | None  # of the forward pass; None = float32
+
+
+# Fields that may differ between a run and its continuation without changing any weight. data.draw:
+# the saved position says what was drawn, also of runs that are older than the field.
+_FREE = {"name", "choices", "evaluation", "optimisation.time_limit", "data.draw", "data.workers",
+         "data.cache", "data.guard_seconds", "optimisation.nonfinite_limit"}
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The checkpoints of a run, and what is written into them besides the run's own state."""
+
+    output: Path
+    tokenizer: Any = None
+    table: Any = None
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint: weights and everything that a continuation needs."""
+        return self.output / "last"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the best evaluation: weights only."""
+        return self.output / "best"
+
+    def prepare(self, *, resume: bool, overwrite: bool) -> Checkpoint | None:
+        """The checkpoint to continue from; None = start from the beginning.
+
+        Raises:
+            CheckpointError: it cannot be continued, as it is damaged.
+            UserError: the former run cannot be deleted.
+        """
+        if resume and has_checkpoint(self.last):
+            return find_checkpoint(self.last)
+        if overwrite and distributed.is_main():
+            self._clear()
+        distributed.barrier()
+        return None
+
+    def _clear(self) -> None:
+        folders = (self.last, self.best, previous_of(self.last), previous_of(self.best))
+        for folder in (*folders, self.output / "tensorboard"):
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            (self.output / "history.jsonl").unlink(missing_ok=True)
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f"Cannot delete the run in {self.output}: {reason}.") from error
+
+    def save_last(self, run: Run) -> None:
+        """Save the run at a step boundary; every process calls this, the main one writes."""
+        states = distributed.gather(random_state()[None].to(run.device))  # [processes, bytes]
+        if distributed.is_main():
+            tensors = optimizer_tensors(run.model, run.optimizer) | {"random_states": states}
+            self._save(self.last, run, tensors)
+        distributed.barrier()
+
+    def save_best(self, run: Run) -> None:
+        """Save the weights as the best so far."""
+        if distributed.is_main():
+            self._save(self.best, run, None)
+        distributed.barrier()
+
+    def _save(self, folder: Path, run: Run, tensors: dict[str, Tensor] | None) -> None:
+        if not self.output.is_dir():
+            raise CheckpointError(
+                f"The folder {self.output} was removed while the run was writing to it; nothing of "
+                "the run is left, start it again."
+            )
+        save_checkpoint(
+            folder,
+            run.model,
+            training=_training_state(run),
+            tokenizer=self.tokenizer,
+            table=self.table,
+            recipe=recipe_to_dict(run.recipe),
+            resume=tensors,
+        )
+
+    def load(self, run: Run, checkpoint: Checkpoint) -> None:
+        """Put a run back to where `checkpoint` was saved.
+
+        Raises:
+            CheckpointError: it is damaged, of another model, recipe or data, or of another number
+                of processes.
+        """
+        folder, training = checkpoint.folder, checkpoint.training
+        _same_recipe(folder, run.recipe)
+        processes = training.get("processes")
+        if processes != distributed.world_size():
+            raise CheckpointError(
+                f"{folder} was trained by {processes} processes and continues exactly only with "
+                f"as many, not {distributed.world_size()}."
+            )
+        try:
+            # First: other captions give another tokenizer, and with it a model of another size.
+            run.batches.load_state_dict(training["batches"])
+            load_weights(run.model, folder)
+            tensors = checkpoint.resume_tensors()
+            states = tensors.pop("random_states")
+            result = run.result
+            result.step, result.seconds = int(training["step"]), float(training["seconds"])
+            result.skipped, result.suspects = training["skipped"], list(training["suspects"])
+            result.last, result.best = dict(training["metrics"]), dict(training["best"])
+            run.scaler.load_state_dict(training["scaler"])
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{folder} cannot be continued: its training.json or resume.safetensors lacks "
+                f"{error}."
+            ) from error
+        _warn_of_threads(checkpoint, run.device)
+        load_optimizer_tensors(run.model, run.optimizer, tensors)
+        set_random_state(states[distributed.rank()])
+        # All have read it; now the damaged newest one, if there was one, may give way.
+        distributed.barrier()
+        if distributed.is_main():
+            adopt(checkpoint, self.last)
+
+
+def _warn_of_threads(checkpoint: Checkpoint, device: torch.device) -> None:
+    """Several threads add numbers up in another order than one: the last bits become others."""
+    before, now = checkpoint.training.get("threads"), torch.get_num_threads()
+    if device.type == "cpu" and before not in (None, now):
+        sentence = (
+            f"{checkpoint.folder} was trained with OMP_NUM_THREADS={before} and goes on with "
+            f"{now}: its last digits will differ from an uninterrupted run's."
+        )
+        checkpoint.warning = " ".join(filter(None, (checkpoint.warning, sentence)))
+
+
+def _training_state(run: Run) -> dict[str, Any]:
+    result = run.result
+    return {
+        "step": result.step,
+        "total_steps": run.total,
+        "seconds": result.seconds,
+        "metrics": result.last,
+        "best": result.best,
+        "skipped": result.skipped,
+        "suspects": result.suspects,
+        "processes": distributed.world_size(),
+        "device": run.device.type,
+        "threads": torch.get_num_threads(),
+        "batches": run.batches.state_dict(),
+        "scaler": run.scaler.state_dict(),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide the numbers of a run."""
+    found = {"torch": torch.__version__}
+    for package in ("snpkit", "transformers", "tokenizers", "numpy", "safetensors"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a checkout that is not installed
+            continue
+    return found
+
+
+def _same_recipe(folder: Path, recipe: Recipe) -> None:
+    try:
+        # A field that is newer than the run had, in effect, its default value.
+        saved = _leaves(recipe_to_dict(read_recipe(folder / "recipe.json")))
+    except UserError as error:
+        raise CheckpointError(str(error)) from error
+    wanted = _leaves(recipe_to_dict(recipe))
+    for name in sorted(saved.keys() | wanted.keys()):
+        free = name in _FREE or name.partition(".")[0] in _FREE
+        if not free and saved.get(name) != wanted.get(name):
+            shown = reprlib.repr(saved.get(name))
+            raise CheckpointError(
+                f"{folder} was trained with {name} = {shown}, not {wanted.get(name)!r}; continue "
+                "with the same recipe or start a new run."
+            )
+
+
+def _leaves(values: Any, name: str = "") -> dict[str, Any]:
+    """What stands in nested fields, by dotted name."""
+    if not isinstance(values, dict):
+        return {name: values}
+    dot = name and f"{name}."
+    inner = (_leaves(value, f"{dot}{own}") for own, value in values.items())
+    return {full: value for found in inner for full, value in found.items()}

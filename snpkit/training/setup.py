@@ -2,34 +2,39 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from snpkit.data.augment import Augmentation
 from snpkit.data.cache import FrameCache
 from snpkit.data.dataset import VideoTextDataset
-from snpkit.data.samples import Manifest
+from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.shards import ShardRows
 from snpkit.data.shards_dataset import ShardDataset
-from snpkit.data.task_rows import Texts
+from snpkit.data.task_rows import Texts, type_of
 from snpkit.errors import UserError
-from snpkit.evaluation.retrieval import evaluate_retrieval
+from snpkit.evaluation.retrieval import Reranked, RetrievalRun, evaluate_retrieval
 from snpkit.language.significance import SignificanceTable
 from snpkit.language.tokenizer import load_tokenizer, train_tokenizer
+from snpkit.model.base import SNPPreTrainedModel
 from snpkit.model.config import FORMER_NAMES, SNPConfig
 from snpkit.model.pretrained_text import config_from_bert, load_text_weights
 from snpkit.model.pretraining import SNPForPreTraining
-from snpkit.training.batches import PreTrainingBatches
+from snpkit.training.batches import PreTrainingBatches, ShuffledSamples
+from snpkit.training.history import flatten
 from snpkit.training.randomness import seed_everything
+from snpkit.training.run import Evaluate
 from snpkit.training.schema import Recipe
-from snpkit.training.starting import check_clips, check_lengths, start_from
 
-Evaluate = Callable[[nn.Module, int], dict[str, Any]]
+if TYPE_CHECKING:
+    from snpkit.pipeline import Pipeline
 
 
 @dataclass
@@ -38,18 +43,22 @@ class Setup:
 
     recipe: Recipe
     tokenizer: Any
-    table: SignificanceTable
-    model: SNPForPreTraining
-    batches: PreTrainingBatches
+    table: SignificanceTable | None
+    model: SNPPreTrainedModel
+    batches: ShuffledSamples
     held_out: VideoTextDataset | None
 
-    def evaluate(self, model: nn.Module, step: int) -> dict[str, Any]:
-        """Retrieval metrics on the held-out clips."""
-        return evaluate_retrieval(model, self.tokenizer, self.held_out, matching_weight=1.0)
+    def evaluate(self, model: nn.Module, step: int = 0) -> dict[str, Any]:
+        """The metrics of the task on the held-out rows."""
+        return self.measure(model, self.held_out)
+
+    def measure(self, model: nn.Module, dataset: VideoTextDataset) -> dict[str, Any]:
+        """Retrieval metrics on a data set."""
+        return evaluate_retrieval(model, self.tokenizer, dataset, matching_weight=1.0)
 
     @property
     def evaluation(self) -> Evaluate | None:
-        """What the loop calls to evaluate; None without held-out clips."""
+        """What the loop calls to evaluate; None without held-out rows."""
         return self.evaluate if self.held_out is not None else None
 
 
@@ -84,6 +93,9 @@ def prepare(
         given, config = start_from(start, recipe)
         tokenizer = given.tokenizer
         _check_start(start, given.model, text)
+    unseen = manifest.split(held_out) if held_out else None
+    if unseen is not None:
+        check_monitor(recipe, config)
     table = mine_table(recipe, captions)
     seed_everything(recipe.seed)  # the weights are a function of the recipe's seed alone
     model = SNPForPreTraining(config)
@@ -100,8 +112,32 @@ def prepare(
         words=model.config.lvwm_words,
         mismatched=model.config.itm,
     )
-    unseen = dataset(manifest.split(held_out), training=False) if held_out else None
-    return Setup(recipe, tokenizer, table, model, batches, unseen)
+    watched = None if unseen is None else dataset(unseen, training=False)
+    return Setup(recipe, tokenizer, table, model, batches, watched)
+
+
+def check_monitor(recipe: Recipe, config: SNPConfig, rows: Sequence[VideoText] = ()) -> None:
+    """Raise UserError where evaluations will not give the metric that chooses the best checkpoint.
+
+    Args:
+        rows: of "qa", the held-out questions, whose types have an accuracy each.
+    """
+    if recipe.task.name == "qa":
+        types = sorted({f"by_type.{type_of(row)}" for row in rows})
+        known = ["accuracy", "commonest", "commonest_by_type", *types]
+    elif recipe.task.name == "multichoice":
+        known = ["accuracy", "matching", "cross_modal"]
+    else:  # the names do not depend on what is measured
+        score = torch.zeros(1, 1)
+        reranked = None if config.architecture == "twin_tower" else Reranked(score, score, 1)
+        known = list(flatten(RetrievalRun([""], [0], [0], 0, score, reranked).metrics()))
+    monitor = recipe.evaluation.monitor
+    if monitor not in known:
+        nearest = difflib.get_close_matches(monitor, known, n=3, cutoff=0.0)
+        raise UserError(
+            f"evaluation.monitor is {monitor!r}, which an evaluation of {recipe.task.name} does "
+            f"not give; choose another metric, such as {' or '.join(nearest)}."
+        )
 
 
 def _check_start(start: str | Path, model: nn.Module, text: str | None) -> None:
@@ -196,3 +232,56 @@ def make_dataset(
     kind = ShardDataset if isinstance(manifest.rows, ShardRows) else VideoTextDataset
     clips = data.clips if training else recipe.evaluation.clips or data.clips
     return kind(manifest, clips, data.frames, data.size, training, **options)
+
+
+def start_from(checkpoint: str | Path, recipe: Recipe) -> tuple["Pipeline", SNPConfig]:
+    """Load a checkpoint, and its configuration for the recipe's clips and frames.
+
+    Of the recipe's model section only `attn_implementation` is read, which is no property of the
+    weights: in bfloat16 on a CPU a step with the fused one takes nearly twice as long.
+
+    Args:
+        checkpoint: a folder, a shipped name or a hub id.
+
+    Raises:
+        UserError: the checkpoint's weights do not fit the frames or captions of the recipe.
+        CheckpointError: there is no such checkpoint, or it is damaged.
+    """
+    from snpkit.pipeline import load
+
+    data = recipe.data
+    pipeline = load(checkpoint, device="cpu")
+    config = deepcopy(pipeline.model.config)
+    # The number of clips is free: it is a number of tokens. What sizes a weight stays as it is.
+    seen, asked = (config.image_size, config.frames), (data.size, data.frames)
+    if config.vision == "patch" and seen != asked:
+        raise UserError(
+            f"{checkpoint} was trained on {seen[1]} frames of {seen[0]} px a clip, and the "
+            "positions of its patch encoder belong to them; set "
+            f"data.frames={seen[1]} data.size={seen[0]}."
+        )
+    config.clips, config.image_fit = data.clips, data.fit
+    config.image_size, config.frames = asked
+    config.frame_middle = data.middle
+    # How attention is computed is no property of weights, and no checkpoint keeps it.
+    chosen = recipe.model.get("attn_implementation", config._attn_implementation)
+    config._attn_implementation = chosen
+    config.check()
+    check_lengths(config, data.max_tokens)
+    check_clips(config, recipe.evaluation.clips, "evaluation.clips")
+    return pipeline, config
+
+
+def check_lengths(config: SNPConfig, tokens: int, name: str = "data.max_tokens") -> None:
+    """Raise UserError where a model has fewer positions than a caption's tokens, or its clips."""
+    positions = config.max_position_embeddings
+    if not 3 <= tokens <= positions:
+        raise UserError(f"{name} is {tokens}; this model takes 3 to {positions} tokens a caption.")
+    check_clips(config, config.clips)
+
+
+def check_clips(config: SNPConfig, clips: int | None, name: str = "data.clips") -> None:
+    """Raise UserError where a model has fewer positions than a video's clips; None passes."""
+    most = config.max_position_embeddings - 1  # they count from 0 anew, with a [SEP] behind them
+    if clips is not None and not 1 <= clips <= most:
+        raise UserError(f"{name} is {clips}; this model takes 1 to {most} clips.")
