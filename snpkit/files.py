@@ -159,10 +159,18 @@ def cache_folder() -> Path:
 
     Linux: $XDG_CACHE_HOME/snpkit, else ~/.cache/snpkit; macOS: ~/Library/Caches/snpkit; Windows:
     %LOCALAPPDATA%\\snpkit\\Cache.
+
+    Raises:
+        UserError: none is named and this user has no home folder.
     """
     if named := os.environ.get("SNPKIT_CACHE"):
         return Path(named)
-    home = Path("~").expanduser()
+    try:
+        home = Path.home()
+    except RuntimeError:  # a container's user without a name, and no $HOME
+        raise UserError(
+            "There is no home folder to keep files in; set SNPKIT_CACHE to a folder for them."
+        ) from None
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "snpkit"
     if sys.platform == "win32":

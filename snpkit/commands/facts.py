@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 
 def command_line() -> str:
-    """The running command as one would type it."""
-    return shlex.join(["snpkit", *sys.argv[1:]])
+    """The running command as one would type it; what is no UTF-8 in a file name is escaped."""
+    line = shlex.join(["snpkit", *sys.argv[1:]])
+    return line.encode(errors="backslashreplace").decode()
 
 
 def machine_facts(model: "nn.Module", recipe: "Recipe | None" = None) -> dict[str, str]:

@@ -35,7 +35,7 @@ def finetune(
 
     Args:
         task: retrieval, qa (question answering) or multichoice.
-        start: "laptop", a checkpoint folder or a hub id; "nothing" starts from random weights.
+        start: "laptop", a checkpoint folder or a hub id; "scratch" starts from random weights.
         recipe: Such as laptop_qa or msrvtt_qa, or a .yaml or .json file of your own; laptop_TASK
             by default.
         data: Manifest of the task's rows, or the folder of a data set as its authors
@@ -57,6 +57,7 @@ def finetune(
     from snpkit.training import distributed
     from snpkit.training.device import choose_device
     from snpkit.training.finetuning import prepare_task
+    from snpkit.training.folder import run_folder
 
     chosen = chosen_recipe(
         recipe or f"laptop_{task}", changes, seed, guarded=data is not None
@@ -65,26 +66,27 @@ def finetune(
         raise UserError(f"The recipe {chosen.name} is for {chosen.task.name}, not for {task}.")
     distributed.init_if_needed(choose_device(device))
     progress = progress and distributed.is_main()
-    source = read_source(task, data, layout)
-    # All of them now: a wrong --test should not come to light at the end of a long run.
-    splits = {
-        "train": source.split_name(train, "--train"),
-        "held_out": source.split_name(held_out, "--held-out", optional=True),
-    }
-    tested = source.split_name(test, "--test", optional=True)
-    setup = prepare_task(
-        chosen,
-        source.manifest,
-        start=None if start == "nothing" else start,
-        answers=source.answers,
-        progress=progress,
-        **splits,
-    )
-    result = run_training(
-        setup, chosen, output, resume=resume, overwrite=overwrite, device=device, progress=progress
-    )
-    if distributed.is_main() and tested is not None and result.stopped != "interrupted":
-        _measure(setup, source.manifest.split(tested), result, start)
+    folder = output or Path("runs") / chosen.name
+    choices = {"resume": resume, "overwrite": overwrite}
+    with run_folder(folder, **choices):
+        source = read_source(task, data, layout)
+        # All of them now: a wrong --test should not come to light at the end of a long run.
+        splits = {
+            "train": source.split_name(train, "--train"),
+            "held_out": source.split_name(held_out, "--held-out", optional=True),
+        }
+        tested = source.split_name(test, "--test", optional=True)
+        setup = prepare_task(
+            chosen,
+            source.manifest,
+            start=None if start in ("scratch", "nothing") else start,
+            answers=source.answers,
+            progress=progress,
+            **splits,
+        )
+        result = run_training(setup, folder, device=device, progress=progress, **choices)
+        if distributed.is_main() and tested is not None and result.stopped != "interrupted":
+            _measure(setup, source.manifest.split(tested), result, start)
     distributed.shutdown()
     return 130 if result.stopped == "interrupted" else 0
 

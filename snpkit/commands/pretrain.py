@@ -9,7 +9,6 @@ import tyro
 from snpkit.errors import UserError
 
 if TYPE_CHECKING:
-    from snpkit.training.finetuning import TaskSetup
     from snpkit.training.run import TrainingResult
     from snpkit.training.schema import Recipe
     from snpkit.training.setup import Setup
@@ -62,6 +61,7 @@ def pretrain(
     from snpkit.commands.data_option import read_source
     from snpkit.training import distributed
     from snpkit.training.device import choose_device
+    from snpkit.training.folder import run_folder
     from snpkit.training.setup import prepare
 
     chosen = chosen_recipe(recipe, changes, seed, guarded=data is not None)
@@ -73,38 +73,38 @@ def pretrain(
     # Before any data is shared out: each process must know its number.
     distributed.init_if_needed(choose_device(device))
     progress = progress and distributed.is_main()
-    source = read_source("pretraining", data, layout)
-    splits = {
-        "train": source.split_name(train, "--train"),
-        "held_out": source.split_name(held_out, "--held-out", optional=True),
-    }
-    weights = {"text": text, "start": start}
-    setup = prepare(chosen, source.manifest, **splits, **weights, progress=progress)
-    result = run_training(
-        setup, chosen, output, resume=resume, overwrite=overwrite, device=device, progress=progress
-    )
+    folder = output or Path("runs") / chosen.name
+    choices = {"resume": resume, "overwrite": overwrite}
+    with run_folder(folder, **choices):
+        source = read_source("pretraining", data, layout)
+        splits = {
+            "train": source.split_name(train, "--train"),
+            "held_out": source.split_name(held_out, "--held-out", optional=True),
+        }
+        weights = {"text": text, "start": start}
+        setup = prepare(chosen, source.manifest, **splits, **weights, progress=progress)
+        result = run_training(setup, folder, device=device, progress=progress, **choices)
     distributed.shutdown()
     return 130 if result.stopped == "interrupted" else 0
 
 
 def run_training(
-    setup: "Setup | TaskSetup",
-    recipe: "Recipe",
-    output: Path | None,
+    setup: "Setup",
+    output: Path,
     *,
     device: str,
-    progress: bool,
+    progress: bool = True,
     **choices: bool,
 ) -> "TrainingResult":
-    """Train what was set up and say how it ended; the folder is runs/RECIPE by default."""
+    """Train what was set up and print how it ended, with the unreadable clips of all processes."""
     from snpkit.training import distributed
     from snpkit.training.loop import pretrain as train_model
 
     result = train_model(
         setup.model,
         setup.batches,
-        recipe,
-        output=output or Path("runs") / recipe.name,
+        setup.recipe,
+        output=output,
         evaluate=setup.evaluation,
         tokenizer=setup.tokenizer,
         table=setup.table,
@@ -112,9 +112,9 @@ def run_training(
         progress=progress,
         **choices,
     )
+    unreadable = setup.batches.unreadable()
     if distributed.is_main():
-        print(f"{result.stopped} at step {result.step}; {setup.batches.dataset.report()}; "
-              f"checkpoints in {result.output}")
+        print(f"{result.stopped} at step {result.step}; {unreadable}; checkpoints in {output}")
     return result
 
 

@@ -47,24 +47,27 @@ def run(
         validation: Clips to watch the training with.
         test: Clips to measure with at the end.
     """
+    from snpkit.commands.pretrain import run_training
+    from snpkit.commands.tables import metrics_table
     from snpkit.data.synthetic import generate_corpus
+    from snpkit.training.folder import run_folder
     from snpkit.training.setup import prepare
 
     phases: dict[str, float] = {}
     recipe = laptop_recipe(steps, seed, device)
-    with _timed(phases, "Generate"):
-        counts = {"train": train, "validation": validation, "test": test}
-        manifest = generate_corpus(data, workers=workers, **counts)
-    with _timed(phases, "Read clips, mine words"):
-        setup = prepare(recipe, manifest, start=start)
-    with _timed(phases, "Pre-train"):
-        result = _train(setup, output, device, resume)
-    if result.stopped == "interrupted":
-        return 130
-    with _timed(phases, "Evaluate, report"):
-        metrics = _finish(setup, manifest, result, output, phases)
-    from snpkit.commands.tables import metrics_table
-
+    choices = {"resume": resume, "overwrite": not resume}
+    with run_folder(output, **choices):
+        with _timed(phases, "Generate"):
+            counts = {"train": train, "validation": validation, "test": test}
+            manifest = generate_corpus(data, workers=workers, **counts)
+        with _timed(phases, "Read clips, mine words"):
+            setup = prepare(recipe, manifest, start=start)
+        with _timed(phases, "Pre-train"):
+            result = run_training(setup, output, device=device, **choices)
+        if result.stopped == "interrupted":
+            return 130
+        with _timed(phases, "Evaluate, report"):
+            metrics = _finish(setup, manifest, result, output, phases)
     print(metrics_table(metrics))
     print(f"The report: {output / 'report.html'}")
     return 0
@@ -82,23 +85,6 @@ def laptop_recipe(steps: int | None, seed: int, device: str = "auto") -> "Recipe
     if steps is None:
         steps = _STEPS_IN_FLOAT32 if slow else recipe.optimisation.total_steps
     return override(recipe, {"optimisation.total_steps": steps, "seed": seed})
-
-
-def _train(setup: "Setup", output: Path, device: str, resume: bool) -> "TrainingResult":
-    from snpkit.training.loop import pretrain
-
-    return pretrain(
-        setup.model,
-        setup.batches,
-        setup.recipe,
-        output=output,
-        evaluate=setup.evaluation,
-        resume=resume,
-        overwrite=not resume,
-        tokenizer=setup.tokenizer,
-        table=setup.table,
-        device=device,
-    )
 
 
 def _finish(

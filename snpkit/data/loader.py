@@ -1,5 +1,6 @@
 """Batches: their order, with a position to come back to, and who reads them ahead."""
 
+import multiprocessing
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader
 from snpkit.data.dataset import VideoTextDataset, collate
 from snpkit.data.video_ids import RowsByClip
 from snpkit.errors import UserError
+from snpkit.spawning import check_main_guard
 
 _AHEAD = 2  # batches that threads read while one is in use
 _CAPTIONS = 0x63617074  # sets the random numbers that choose captions apart from those of the order
@@ -260,6 +262,13 @@ class VideoTextLoader:
             # torch puts a worker's traceback before the sentence.
             sentence = str(error).strip().splitlines()[-1]
             raise UserError(re.sub(r"^snpkit\.errors\.\w+: ", "", sentence)) from None
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise UserError(
+                "A process that reads clips was killed, perhaps for want of memory; take fewer of "
+                "them (data.workers)."
+            ) from error
 
     def state_dict(self) -> dict[str, int]:
         """The position behind the last batch that was given."""
@@ -289,7 +298,8 @@ def make_loader(
         context: "fork", "spawn" or None for the platform's way of starting processes.
 
     Raises:
-        UserError: the order is of a data set of another size.
+        UserError: the order is of a data set of another size, or a script asks for fresh processes
+            outside `if __name__ == "__main__":`.
     """
     if batches.size != len(dataset):
         raise UserError(f"The order of {batches.size} samples is not of {len(dataset)} samples.")
@@ -298,6 +308,8 @@ def make_loader(
     if dataset.guarded and workers:
         reader = _ThreadedReader(dataset, _Upcoming(batches), workers)
         return VideoTextLoader(dataset, batches, reader)
+    if workers and (context or multiprocessing.get_start_method()) != "fork":
+        check_main_guard("make_loader")
     loader = DataLoader(
         dataset,
         batch_sampler=_Upcoming(batches),

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from snpkit.errors import UserError
+from snpkit.spawning import check_main_guard
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -126,12 +127,17 @@ def map_batches(
         captions: texts; may be a generator, read only as fast as the results are taken.
         size: captions in a list.
         workers: processes; 1 = this one.
+
+    Raises:
+        UserError: a process was killed, or a script asks for some outside
+            `if __name__ == "__main__":`.
     """
     stream = iter(captions)
     batches = iter(lambda: list(islice(stream, size)), [])
     if workers <= 1:
         yield from map(function, batches)
         return
+    check_main_guard("Tagging with workers")
     # Fresh processes ("spawn"): a forked one inherits the threads of torch and may hang. Ctrl-C is
     # for the parent to answer.
     pool = ProcessPoolExecutor(

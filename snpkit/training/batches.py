@@ -17,6 +17,7 @@ from snpkit.data.loader import ShuffledBatches, make_loader
 from snpkit.data.samples import VideoText
 from snpkit.data.shards import ShardRows
 from snpkit.data.shards_order import ShardBatches
+from snpkit.data.unreadable import UnreadableReport
 from snpkit.data.video_ids import clip_numbers, video_id
 from snpkit.errors import CheckpointError, UserError
 from snpkit.language.counting import normal_form
@@ -98,6 +99,15 @@ class ShuffledSamples:
                 rows = [self.dataset.manifest.rows[index] for index in samples["index"].tolist()]
                 ids = torch.tensor([video_id(row) for row in rows])
                 yield self.build(samples) | {"video_ids": ids}, [row.video for row in rows]
+
+    def unreadable(self) -> UnreadableReport:
+        """The clips that any process met and could not read; all processes must call this."""
+        report = self.dataset.report()
+        own = [text for pair in report.reasons.items() for text in pair]
+        texts = distributed.gather_names(own, torch.device("cpu"))
+        named = zip(texts[::2], texts[1::2], strict=True)
+        # Each process leaves out what it cannot read; what all of them cannot read counts once.
+        return UnreadableReport(report.clips, dict(named))
 
     def build(self, samples: dict[str, Any]) -> dict[str, Tensor]:
         """The model's batch of collated samples (`snpkit.data.dataset.collate`)."""

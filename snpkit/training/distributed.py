@@ -75,7 +75,7 @@ def init_if_needed(device: torch.device) -> bool:
     try:
         if device.type == "cuda":
             torch.cuda.set_device(device)
-            # gloo beside NCCL: how many rows there are is told without waiting for the GPU.
+            # gloo beside NCCL: how many rows there are is exchanged without waiting for the GPU.
             dist.init_process_group("cpu:gloo,cuda:nccl", device_id=device)
         else:
             dist.init_process_group("gloo")
@@ -140,7 +140,7 @@ def gather_names(names: list[str], device: torch.device) -> list[str]:
     """Join lists of strings of all processes; as bytes, so that nothing is pickled."""
     if world_size() == 1:
         return names
-    content = "\0".join([*names, ""]).encode()
+    content = "\0".join([*names, ""]).encode(errors="surrogateescape")
     rows = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0)
     joined = gather(rows.to(device, torch.uint8))
-    return bytes(joined.tolist()).decode().split("\0")[:-1]
+    return bytes(joined.tolist()).decode(errors="surrogateescape").split("\0")[:-1]

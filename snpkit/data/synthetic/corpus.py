@@ -18,6 +18,7 @@ from snpkit.data.synthetic.plan import ClipPlan, CorpusSettings, plan_corpus
 from snpkit.data.synthetic.render import Box, ClipForm, Rendered, render, write_video
 from snpkit.errors import UserError
 from snpkit.files import read_json, write_json
+from snpkit.spawning import check_main_guard
 
 FORMAT = 1  # raised whenever the same settings would give other pixels or captions
 _CHUNK = 16  # clips a worker takes at a time
@@ -78,6 +79,7 @@ def _in_processes(
 ) -> Iterator[tuple[int, list[Boxes]]]:
     """As `_run`, in processes of their own."""
     starts = range(0, len(plans), _CHUNK)
+    check_main_guard("generate_corpus")
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt) as pool:
         try:
@@ -92,8 +94,7 @@ def _in_processes(
                     yield jobs[job], job.result()
         except BrokenProcessPool as error:
             raise UserError(
-                "A process that draws clips died; use fewer workers if memory is short, and in a "
-                'script call generate_corpus below `if __name__ == "__main__":`.'
+                "A process that draws clips died; use fewer workers if memory is short."
             ) from error
         except BaseException:  # Ctrl-C too: finish the clips in hand, start no others
             pool.shutdown(wait=True, cancel_futures=True)
@@ -160,9 +161,9 @@ def _finished(folder: Path, identity: dict[str, Any]) -> Manifest | None:
         return None
     try:
         manifest = Manifest.load(folder / _MANIFEST)
-    except UserError:  # missing or damaged: make it again
+        present = {entry.name for entry in os.scandir(folder / "videos")}
+    except (UserError, OSError):  # missing or damaged: make it again
         return None
-    present = {entry.name for entry in os.scandir(folder / "videos")}
     whole = all(Path(row.video).name in present for row in manifest.rows)
     return manifest if whole else None
 
