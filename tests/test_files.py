@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from snpkit.errors import AnnotationError, CheckpointError, UserError
 from snpkit.files import (
     atomic_path,
+    cache_folder,
     inside,
     open_regular,
     own_file,
@@ -172,3 +173,19 @@ def test_own_files_are_regular_and_below_the_folder(tmp_path):
     for name in ("out.json", "../secret.json", str(tmp_path / "secret.json"), "sub", "broken.json"):
         with pytest.raises(CheckpointError, match=r"leads out|no regular file"):
             own_file(folder, name)
+
+
+def test_without_a_home_folder_the_variable_is_named(monkeypatch):
+    """As in a container whose user has no name and no $HOME."""
+    pwd = pytest.importorskip("pwd")
+
+    def unknown(number):
+        raise KeyError(number)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "SNPKIT_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UserError, match="set SNPKIT_CACHE to a folder"):
+        cache_folder()
+    monkeypatch.setenv("SNPKIT_CACHE", "/somewhere")
+    assert cache_folder() == Path("/somewhere")

@@ -93,7 +93,9 @@ def save_checkpoint(
         _swap(new, folder)
     except (OSError, SafetensorError, UserError) as error:
         shutil.rmtree(new, ignore_errors=True)
-        before = "the one saved before it is whole" if has_checkpoint(folder) else "none is saved"
+        before = "the one saved before it is whole"
+        if not has_checkpoint(folder):
+            before = "none was saved before it"
         raise CheckpointError(
             f"Cannot save the checkpoint {folder}: {_reason(error)}; {before}."
         ) from error

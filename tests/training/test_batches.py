@@ -1,6 +1,7 @@
 """Batches from real files: what the model reads, repeatable from any position, in any process."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.synthetic import generate_corpus
 from snpkit.data.video_ids import video_id
-from snpkit.errors import UserError
+from snpkit.errors import CheckpointError, UserError
 from snpkit.language.significance import SignificanceTable, significance_of
 from snpkit.language.tokenizer import encode_captions, train_tokenizer
 from snpkit.training import distributed
@@ -209,6 +210,57 @@ def test_a_position_of_another_run_is_refused(parts):
         make(parts, {"data.batch_size": 4}).load_state_dict(state)
     with pytest.raises(UserError, match="smaller batch size"):
         make(parts, {"data.batch_size": 64})
+
+
+def moved(rows, number, **changes):
+    """The rows with fields of one of them changed."""
+    rows = list(rows)
+    rows[number] = replace(rows[number], **changes)
+    return rows
+
+
+OTHERS = {
+    "captions shifted by a row": lambda rows: [
+        replace(row, caption=rows[place - 1].caption) for place, row in enumerate(rows)
+    ],
+    "one caption": lambda rows: moved(rows, 7, caption="a red dog runs"),
+    "one video": lambda rows: moved(rows, 7, video=rows[8].video),
+    "one window": lambda rows: moved(rows, 7, start=0.25),
+    "order": lambda rows: rows[::-1],
+    "one row to another split": lambda rows: rows[:-1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", OTHERS)
+def test_a_position_in_other_rows_is_refused_and_says_so(parts, change):
+    dataset, tokenizer, table = parts
+    manifest = Manifest(dataset.manifest.root, OTHERS[change](list(dataset.manifest.rows)))
+    other = VideoTextDataset(manifest, 2, 2, 32, True)
+    with pytest.raises(CheckpointError, match=r"other training rows \(captions, videos or windows"):
+        make((other, tokenizer, table)).load_state_dict(make(parts).state_dict())
+
+
+def test_another_tokenizer_or_table_is_refused_by_name_and_the_same_anew_is_not(parts):
+    dataset, tokenizer, table = parts
+    state = make(parts).state_dict()
+    captions = [row.caption for row in dataset.manifest.rows]
+    other = train_tokenizer(captions, 100)
+    with pytest.raises(CheckpointError, match="with another tokenizer than"):
+        make((dataset, other, table)).load_state_dict(state)
+    words = SignificanceTable.mine(captions, top_k=49)
+    with pytest.raises(CheckpointError, match="with another table of significant words than"):
+        make((dataset, tokenizer, words)).load_state_dict(state)
+    # Numbers of rows (ids) are the manifest's own affair; the rest is found by the same way again.
+    rows = [replace(row, id=f"new-{row.id}") for row in dataset.manifest.rows]
+    same_rows = VideoTextDataset(Manifest(dataset.manifest.root, rows), 2, 2, 32, True)
+    again = (same_rows, train_tokenizer(captions, 400), SignificanceTable.mine(captions, top_k=50))
+    make(again).load_state_dict(state)
+
+
+def test_a_position_from_before_rows_were_compared_still_serves(parts):
+    state = make(parts).state_dict()
+    del state["made_of"]
+    make(parts).load_state_dict(state)
 
 
 def test_worker_processes_change_nothing(parts):

@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,6 +94,14 @@ def test_a_missing_clip_is_made_again(tmp_path: Path) -> None:
     after = state(tmp_path / "c")
     kept = [name for name in before if name.startswith("videos") and name != f"videos/{lost.name}"]
     assert kept and all(before[name] == after[name] for name in kept)
+
+
+def test_without_its_videos_a_corpus_is_made_again(tmp_path: Path) -> None:
+    first = generate_corpus(tmp_path / "c", **TINY)
+    content = first.path_of(first.rows[4]).read_bytes()
+    shutil.rmtree(tmp_path / "c/videos")
+    again = generate_corpus(tmp_path / "c", **TINY)
+    assert again.path_of(again.rows[4]).read_bytes() == content
 
 
 def test_other_settings_are_refused_and_nothing_is_touched(tmp_path: Path) -> None:
