@@ -5,12 +5,16 @@ import json
 import os
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 from snpkit.errors import AnnotationError, CheckpointError, UserError
+
+LOCK_NAME = ".lock"
+_held: dict[str, int] = {}  # folders that this process holds -> by which of its threads
 
 
 @contextmanager
@@ -105,6 +109,72 @@ def read_json(path: str | Path, *, most_bytes: int = 200_000_000) -> Any:
         raise UserError(f"{path} holds a number of absurd length; is it the right file?") from error
     except RecursionError as error:
         raise UserError(f"{path} is nested too deeply to be one of our files.") from error
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Hold a folder for one process, by a lock of the operating system that goes with the process.
+
+    The thread that holds it may ask again.
+
+    Raises:
+        UserError: another process or thread holds it, or it cannot be written to.
+    """
+    key, thread = os.path.realpath(folder), threading.get_ident()
+    busy = UserError(f"Another run is writing to {folder}; wait for its end or choose another one.")
+    if key in _held:
+        if _held[key] != thread:  # the system would let this process pass
+            raise busy
+        yield
+        return
+    try:
+        file = _lock(folder / LOCK_NAME)
+    except BlockingIOError:
+        raise busy from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"Cannot write to {folder}: {reason}; choose another folder.") from error
+    _held[key] = thread
+    try:
+        yield
+    finally:
+        del _held[key]
+        with suppress(OSError):  # gone with its folder, or Windows keeps what is open
+            os.unlink(folder / LOCK_NAME)
+        file.close()
+
+
+def _lock(path: Path) -> IO[str]:
+    """The locked file; closing it gives the lock back."""
+    while True:
+        file = open(path, "a")  # noqa: SIM115 (held open)
+        try:
+            _lock_file(file)
+            # The one that held it may have removed it meanwhile: then it keeps nobody out.
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                return file  # a network file system without locks
+            file.close()
+            if error.errno == errno.EACCES:  # how some systems say that it is held
+                raise BlockingIOError from error
+            raise
+        file.close()
+
+
+def _lock_file(file: IO[str]) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    else:
+        # Of the process, not of the open file: worker processes that live on do not keep it.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def inside(root: str | Path, relative: str) -> Path:

@@ -61,7 +61,7 @@ def evaluate(
     from snpkit.commands.tables import grounding_lines, task_table
     from snpkit.data.dataset import VideoTextDataset
     from snpkit.evaluation.answering import commonest_by_type
-    from snpkit.training.finetuning import evaluate_task
+    from snpkit.evaluation.tasks import evaluate_task
 
     pipeline = snpkit.load(checkpoint, device=device)
     config = pipeline.model.config

@@ -5,6 +5,9 @@
 * multiple choice: "options" and "label", the place of the right one.
 """
 
+import hashlib
+import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,6 +91,43 @@ def check_rows(task: str, rows: Sequence[VideoText]) -> None:
 def type_of(row: VideoText) -> str:
     """Type of a question: "answer_type" of its row, else its first word."""
     return str(row.extra.get("answer_type") or row.caption.split()[0].lower())
+
+
+def label_set(
+    rows: Sequence[VideoText], size: int, given: Sequence[str] | None = None
+) -> list[str]:
+    """The answers that a model learns to give.
+
+    Args:
+        given: the data set's own label set; None = the `size` commonest answers of the rows, ties
+            in alphabetical order.
+
+    Raises:
+        UserError: the rows have only one answer of the label set, or none.
+    """
+    from snpkit.data.annotations.labels import AnswerLabels
+
+    said = Counter(answer for row in rows if (answer := answer_of(row)) is not None)
+    if given is None:
+        answers = list(AnswerLabels.build(said.elements(), size).answers) if said else []
+    else:
+        answers = list(dict.fromkeys(map(answer_text, given)))
+    known = [answer for answer in answers if answer in said]
+    if not known:
+        raise UserError("No training question has an answer of the label set; is it of this data?")
+    if len(known) < 2:
+        raise UserError(f"All questions have the answer {known[0]!r}; there is nothing to learn.")
+    return answers
+
+
+def digest_rows(rows: Iterable[VideoText]) -> str:
+    """SHA-256 of all that training sees of the rows, in their order; ids may be others."""
+    digest = hashlib.sha256()
+    for row in rows:
+        seen = [row.video, row.kind, row.start, row.end, row.caption]
+        seen += [row.extra.get(name) for name in ("answer", "options", "label")]
+        digest.update(json.dumps(seen).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def _is_label(value: Any) -> bool:

@@ -1,6 +1,5 @@
 """From a recipe, the rows of a task and perhaps a checkpoint to what the training loop takes."""
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,25 +10,24 @@ from torch import nn
 from snpkit.data.cache import FrameCache
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest, VideoText
-from snpkit.data.task_rows import Texts, answer_of, answer_text, check_rows
+from snpkit.data.task_rows import Texts, check_rows, label_set
 from snpkit.errors import UserError
-from snpkit.evaluation.answering import commonest_by_type, evaluate_answering, evaluate_choices
-from snpkit.evaluation.retrieval import evaluate_retrieval
+from snpkit.evaluation.answering import commonest_by_type
+from snpkit.evaluation.tasks import check_metric, evaluate_task
 from snpkit.language.significance import SignificanceTable
 from snpkit.model.config import SNPConfig
 from snpkit.model.downstream import from_pretraining
+from snpkit.training.batches import TaskBatches, one_row_a_clip
 from snpkit.training.randomness import seed_everything
 from snpkit.training.schema import Recipe
 from snpkit.training.setup import (
     Setup,
-    check_monitor,
     make_config,
     make_dataset,
     make_tokenizer,
     mine_table,
     start_from,
 )
-from snpkit.training.task_batches import TaskBatches, one_row_a_clip
 
 
 class TaskSetup(Setup):
@@ -46,26 +44,6 @@ class TaskSetup(Setup):
     def majority(self) -> dict[str, str]:
         """Of "qa": the majority answers of training, which go through all training rows."""
         return commonest_by_type(self.batches.rows)
-
-
-def evaluate_task(
-    task: str,
-    model: nn.Module,
-    tokenizer: Any,
-    dataset: VideoTextDataset,
-    **options: Any,
-) -> dict[str, Any]:
-    """The metrics of "retrieval", "qa" or "multichoice" on a data set; accuracies in percent.
-
-    Args:
-        options: of `evaluate_retrieval`, `evaluate_answering` or `evaluate_choices`.
-    """
-    if task == "qa":
-        return evaluate_answering(model, tokenizer, dataset, **options)
-    if task == "multichoice":
-        return evaluate_choices(model, tokenizer, dataset, **options)
-    defaults = {"top_k": 20, "matching_weight": 1.0}
-    return evaluate_retrieval(model, tokenizer, dataset, **defaults | options)
 
 
 def prepare_task(
@@ -100,7 +78,7 @@ def prepare_task(
     unseen = None if held_out is None else manifest.split(held_out)
     if unseen is not None:
         check_rows(task, unseen.rows)
-        check_monitor(recipe, config, unseen.rows)
+        check_metric(recipe.evaluation.monitor, task, rows=unseen.rows)
     options = {}
     if task == "qa":
         options["answers"] = label_set(training.rows, recipe.task.answers, answers)
@@ -123,33 +101,6 @@ def prepare_task(
     )  # fmt: skip
     watched = None if unseen is None else dataset(unseen, training=False)
     return TaskSetup(recipe, tokenizer, table, model, batches, watched)
-
-
-def label_set(
-    rows: Sequence[VideoText], size: int, given: Sequence[str] | None = None
-) -> list[str]:
-    """The answers that a model learns to give.
-
-    Args:
-        given: the data set's own label set; None = the `size` commonest answers of the rows, ties
-            in alphabetical order.
-
-    Raises:
-        UserError: the rows have only one answer of the label set, or none.
-    """
-    from snpkit.data.annotations.labels import AnswerLabels
-
-    said = Counter(answer for row in rows if (answer := answer_of(row)) is not None)
-    if given is None:
-        answers = list(AnswerLabels.build(said.elements(), size).answers) if said else []
-    else:
-        answers = list(dict.fromkeys(map(answer_text, given)))
-    known = [answer for answer in answers if answer in said]
-    if not known:
-        raise UserError("No training question has an answer of the label set; is it of this data?")
-    if len(known) < 2:
-        raise UserError(f"All questions have the answer {known[0]!r}; there is nothing to learn.")
-    return answers
 
 
 def _start(

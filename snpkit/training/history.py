@@ -88,7 +88,7 @@ def read_history(path: str | Path) -> list[dict[str, Any]]:
     path = Path(path)
     path = path / "history.jsonl" if path.is_dir() else path
     try:
-        return [line for line, _ in _whole_lines(_read(path))]
+        return [line for line, _ in _whole_lines(path)]
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
 
@@ -104,30 +104,26 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, float]:
     return flat
 
 
-def _read(path: Path) -> bytes:
-    with open_regular(path, "rb") as file:
-        return file.read()
-
-
-def _whole_lines(content: bytes) -> list[tuple[dict[str, Any], int]]:
+def _whole_lines(path: Path) -> list[tuple[dict[str, Any], int]]:
     """The JSON objects up to the first damaged line, each with the offset where its line ends."""
     lines, end = [], 0
-    for raw in content.splitlines(keepends=True):
-        try:
-            line = json.loads(raw)
-        except ValueError:
-            break
-        if not raw.endswith(b"\n") or not isinstance(line, dict) or "step" not in line:
-            break
-        end += len(raw)
-        lines.append((line, end))
+    with open_regular(path, "rb") as file:
+        for raw in file:
+            try:
+                line = json.loads(raw)
+            except ValueError:
+                break
+            if not raw.endswith(b"\n") or not isinstance(line, dict) or "step" not in line:
+                break
+            end += len(raw)
+            lines.append((line, end))
     return lines
 
 
 def _cut(path: Path, step: int) -> None:
     if not path.exists():
         return
-    kept = [end for line, end in _whole_lines(_read(path)) if line["step"] <= step]
+    kept = [end for line, end in _whole_lines(path) if line["step"] <= step]
     with open(path, "rb+") as file:
         file.truncate(kept[-1] if kept else 0)
 
@@ -149,10 +145,9 @@ class _Board:
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
         self.file = open(folder / name, "wb")  # noqa: SIM115 (closed by History)
         self.records = RecordWriter(self.file)
-        # What a former part of the run wrote about later steps does not count any more.
-        started = SessionLog(status=SessionLog.START)
         self._add(file_version="brain.Event:2")
-        self._add(step=step + 1, session_log=started)
+        # What a former part of the run wrote about later steps does not count any more.
+        self._add(step=step + 1, session_log=SessionLog(status=SessionLog.START))
         self.file.flush()
 
     def _add(self, **fields: Any) -> None:

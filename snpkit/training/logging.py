@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from snpkit.errors import UserError
+from snpkit.errors import UserError, listed
 from snpkit.training import distributed
 from snpkit.training.history import History
 from snpkit.training.planning_memory import current_memory
@@ -117,13 +117,10 @@ class Logger:
 
     def _complaint(self) -> str:
         result = self.result
-        names = ", ".join(result.suspects[:8])
-        more = len(result.suspects) - 8
-        rest = f" and {more} more, all named in {result.output / 'history.jsonl'}"
         return (
             f"Training stopped at step {result.step}: {result.skipped} steps had a loss or "
             f"gradient that is not finite; lower the learning rate, or look at the files of these "
-            f"batches: {names}{rest if more > 0 else ''}."
+            f"batches, named in {result.output / 'history.jsonl'}: {listed(result.suspects, 8)}."
         )
 
     def evaluation(self, metrics: dict[str, float]) -> None:

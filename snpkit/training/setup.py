@@ -2,25 +2,25 @@
 
 import difflib
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
 from snpkit.data.augment import Augmentation
 from snpkit.data.cache import FrameCache
 from snpkit.data.dataset import VideoTextDataset
-from snpkit.data.samples import Manifest, VideoText
+from snpkit.data.samples import Manifest
 from snpkit.data.shards import ShardRows
 from snpkit.data.shards_dataset import ShardDataset
-from snpkit.data.task_rows import Texts, type_of
+from snpkit.data.task_rows import Texts
 from snpkit.errors import UserError
-from snpkit.evaluation.retrieval import Reranked, RetrievalRun, evaluate_retrieval
+from snpkit.evaluation.retrieval import evaluate_retrieval
+from snpkit.evaluation.tasks import check_metric
 from snpkit.language.significance import SignificanceTable
 from snpkit.language.tokenizer import load_tokenizer, train_tokenizer
 from snpkit.model.base import SNPPreTrainedModel
@@ -28,7 +28,6 @@ from snpkit.model.config import FORMER_NAMES, SNPConfig
 from snpkit.model.pretrained_text import config_from_bert, load_text_weights
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.batches import PreTrainingBatches, ShuffledSamples
-from snpkit.training.history import flatten
 from snpkit.training.randomness import seed_everything
 from snpkit.training.run import Evaluate
 from snpkit.training.schema import Recipe
@@ -95,7 +94,7 @@ def prepare(
         _check_start(start, given.model, text)
     unseen = manifest.split(held_out) if held_out else None
     if unseen is not None:
-        check_monitor(recipe, config)
+        check_metric(recipe.evaluation.monitor, "pretraining", config.architecture)
     table = mine_table(recipe, captions)
     seed_everything(recipe.seed)  # the weights are a function of the recipe's seed alone
     model = SNPForPreTraining(config)
@@ -114,30 +113,6 @@ def prepare(
     )
     watched = None if unseen is None else dataset(unseen, training=False)
     return Setup(recipe, tokenizer, table, model, batches, watched)
-
-
-def check_monitor(recipe: Recipe, config: SNPConfig, rows: Sequence[VideoText] = ()) -> None:
-    """Raise UserError where evaluations will not give the metric that chooses the best checkpoint.
-
-    Args:
-        rows: of "qa", the held-out questions, whose types have an accuracy each.
-    """
-    if recipe.task.name == "qa":
-        types = sorted({f"by_type.{type_of(row)}" for row in rows})
-        known = ["accuracy", "commonest", "commonest_by_type", *types]
-    elif recipe.task.name == "multichoice":
-        known = ["accuracy", "matching", "cross_modal"]
-    else:  # the names do not depend on what is measured
-        score = torch.zeros(1, 1)
-        reranked = None if config.architecture == "twin_tower" else Reranked(score, score, 1)
-        known = list(flatten(RetrievalRun([""], [0], [0], 0, score, reranked).metrics()))
-    monitor = recipe.evaluation.monitor
-    if monitor not in known:
-        nearest = difflib.get_close_matches(monitor, known, n=3, cutoff=0.0)
-        raise UserError(
-            f"evaluation.monitor is {monitor!r}, which an evaluation of {recipe.task.name} does "
-            f"not give; choose another metric, such as {' or '.join(nearest)}."
-        )
 
 
 def _check_start(start: str | Path, model: nn.Module, text: str | None) -> None:

@@ -14,7 +14,7 @@ from snpkit import files
 from snpkit.cli import main
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.errors import UserError
-from snpkit.training import folder, loop
+from snpkit.training import loop
 from snpkit.training.folder import run_folder
 
 SMALL = ("data.batch_size=8", "optimisation.total_steps=1", "optimisation.precision=fp32")
@@ -57,13 +57,13 @@ def test_an_unfit_output_is_one_sentence(
         def closed(path, *_):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-        monkeypatch.setattr(folder, "open", closed, raising=False)
+        monkeypatch.setattr(files, "open", closed, raising=False)
     if where == "busy":
 
         def busy(file):
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-        monkeypatch.setattr(folder, "_lock_file", busy)
+        monkeypatch.setattr(files, "_lock_file", busy)
     status, text = said(*command(name, tiny_run / "corpus", tmp_path / where))
     assert status == 2 and sentence in text and len(text.splitlines()) == 1
     assert (tmp_path / "file").read_text() == "mine"

@@ -160,7 +160,7 @@ def test_evaluate_reads_the_middle_frames_of_the_model(tiny_run, monkeypatch, ca
         seen.append(dataset.middle)
         return {"queries": 1}
 
-    monkeypatch.setattr("snpkit.training.finetuning.evaluate_task", measure)
+    monkeypatch.setattr("snpkit.evaluation.tasks.evaluate_task", measure)
     monkeypatch.setattr(
         "snpkit.evaluation.grounding.measure_grounding",
         lambda explain, manifest, middle: seen.append(middle),

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from training_toys import ToyBatches, toy_recipe, train
 
+from snpkit import files
 from snpkit.errors import CheckpointError, UserError
 from snpkit.files import read_json
-from snpkit.training import checkpoint, folder
+from snpkit.training import checkpoint
 from snpkit.training.folder import run_folder
 from snpkit.training.history import History, read_history
 
@@ -87,7 +88,7 @@ def test_what_is_wrong_with_a_folder_is_one_sentence(tmp_path, monkeypatch, name
         def closed(path, *_):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-        monkeypatch.setattr(folder, "open", closed, raising=False)
+        monkeypatch.setattr(files, "open", closed, raising=False)
     assert said in refusal(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -96,7 +97,7 @@ def test_a_file_system_without_locks_does_not_keep_anybody_from_training(tmp_pat
     def none(file):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(folder, "_lock_file", none)
+    monkeypatch.setattr(files, "_lock_file", none)
     with run_folder(tmp_path / "run") as held:
         assert held.is_dir()
 

@@ -12,9 +12,9 @@ from snpkit.errors import UserError
 from snpkit.language.tokenizer import train_tokenizer
 from snpkit.model.config import SNPConfig
 from snpkit.model.downstream import SNPForQuestionAnswering
+from snpkit.training.batches import TaskBatches, one_row_a_clip
 from snpkit.training.recipes import get_recipe
 from snpkit.training.schema import override
-from snpkit.training.task_batches import TaskBatches, one_row_a_clip
 from tests.video.films import write_film
 
 ANSWERS = ["red", "blue", "two"]

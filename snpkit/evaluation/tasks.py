@@ -1,0 +1,78 @@
+"""The tasks that a model is measured at: the evaluation of each, and the names of its metrics."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from snpkit.data.dataset import VideoTextDataset
+from snpkit.data.samples import VideoText
+from snpkit.data.task_rows import type_of
+from snpkit.errors import UserError
+from snpkit.evaluation.answering import evaluate_answering, evaluate_choices
+from snpkit.evaluation.retrieval import Reranked, RetrievalRun, evaluate_retrieval
+
+
+def evaluate_task(
+    task: str,
+    model: nn.Module,
+    tokenizer: Any,
+    dataset: VideoTextDataset,
+    **options: Any,
+) -> dict[str, Any]:
+    """The metrics of "retrieval", "qa" or "multichoice" on a data set; accuracies in percent.
+
+    Args:
+        options: of `evaluate_retrieval`, `evaluate_answering` or `evaluate_choices`.
+    """
+    if task == "qa":
+        return evaluate_answering(model, tokenizer, dataset, **options)
+    if task == "multichoice":
+        return evaluate_choices(model, tokenizer, dataset, **options)
+    defaults = {"top_k": 20, "matching_weight": 1.0}
+    return evaluate_retrieval(model, tokenizer, dataset, **defaults | options)
+
+
+def metric_names(
+    task: str, architecture: str = "", rows: Sequence[VideoText] = ()
+) -> list[str]:
+    """The dotted names of the metrics by which the best checkpoint may be chosen.
+
+    Args:
+        task: "pretraining" and "retrieval" are measured alike.
+        architecture: of the model; a twin tower has no cross-modal pass to re-rank by.
+        rows: of "qa", the questions, whose types have an accuracy each.
+    """
+    if task == "qa":
+        types = sorted({f"by_type.{type_of(row)}" for row in rows})
+        return ["accuracy", "commonest", "commonest_by_type", *types]
+    if task == "multichoice":
+        return ["accuracy", "matching", "cross_modal"]
+    score = torch.zeros(1, 1)  # the names do not depend on what is measured
+    reranked = None if architecture == "twin_tower" else Reranked(score, score, 1)
+    columns = RetrievalRun([""], [0], [0], 0, score, reranked).metrics()
+    return [
+        f"{column}.{direction}.{name}"
+        for column in ("matching", "reranked")
+        for direction, found in columns.get(column, {}).items()
+        for name in found
+    ]
+
+
+def check_metric(
+    metric: str, task: str, architecture: str = "", rows: Sequence[VideoText] = ()
+) -> None:
+    """Raise UserError, with near names, where an evaluation of the task gives no such metric.
+
+    Args:
+        architecture, rows: see `metric_names`.
+    """
+    known = metric_names(task, architecture, rows)
+    if metric not in known:
+        nearest = difflib.get_close_matches(metric, known, n=3, cutoff=0.0)
+        raise UserError(
+            f"evaluation.monitor is {metric!r}, which an evaluation of {task} does not give; "
+            f"choose another metric, such as {' or '.join(nearest)}."
+        )
