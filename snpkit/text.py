@@ -1,6 +1,6 @@
-"""Text as people read it: tables of even columns, and names of files that cannot act on a terminal.
-"""
+"""Text as people read it: tables, durations, sizes, and names that cannot act on a terminal."""
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -32,3 +32,29 @@ def format_table(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration in its natural unit: "0.12 s", "3.4 min", "5.0 h", "12 days", "3.1 years"."""
+    for limit, size, unit in ((60, 1, "s"), (3600, 60, "min"), (48 * 3600, 3600, "h"),
+                              (730 * 86400, 86400, "days")):  # fmt: skip
+        if seconds < limit:
+            return f"{format_digits(seconds / size)} {unit}"
+    return f"{format_digits(seconds / (365.25 * 86400))} years"
+
+
+def format_bytes(count: float) -> str:
+    """A size in decimal units (1 GB = 10^9 bytes), such as "5.7 MB"."""
+    for power, unit in ((3, "bytes"), (6, "kB"), (9, "MB"), (12, "GB")):
+        if count < 10**power:
+            return f"{format_digits(count / 10 ** (power - 3))} {unit}"
+    return f"{format_digits(count / 1e12)} TB"
+
+
+def format_digits(value: float) -> str:
+    """Two significant digits at least, whole numbers from 10 on."""
+    if value == 0:
+        return "0"
+    if value >= 9.95:
+        return f"{value:,.0f}"
+    return f"{value:.{max(0, 1 - math.floor(math.log10(value)))}f}"

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from snpkit.data.loader import ShuffledBatches
-from snpkit.training.planning_model import computed_pairs
+from snpkit.training.estimate import computed_pairs
 
 from . import Exercise, called
 

@@ -1,6 +1,7 @@
-"""Where a run computes: the device, its number format, and how many threads it may use."""
+"""Where a run computes: the device, its number format, memory, and the threads it may use."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -131,15 +132,6 @@ def prepare_cpu(threads: int | None = None, *, products: bool = True) -> int:
     return count
 
 
-def keep_products(dtype: torch.dtype) -> None:
-    """Multiply matrices of so many shapes that as many products are kept as a long run comes to
-    keep: what a few steps are then measured to take is theirs, and none of it is for shapes."""
-    largest = 2 * int(os.environ.get("ONEDNN_PRIMITIVE_CACHE_CAPACITY", 1024)) + 100
-    rows = torch.ones((largest, 64), dtype=dtype)
-    for count in range(100, largest):
-        torch.mm(rows[:count], rows[:64])
-
-
 def choose_float32_products() -> bool:
     """Let oneDNN multiply float32 matrices where it is exact; returns whether it does.
 
@@ -171,3 +163,61 @@ def _products_are_exact() -> bool:
         if not torch.allclose(product.double(), exact, rtol=1e-5, atol=0):
             return False
     return True
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """The most memory held so far: allocated on a CUDA device, else resident in this process.
+
+    On Linux the mark is that of this program alone; what getrusage gives is inherited from the
+    process that started it. None where nobody counts it (Windows).
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    found = _status("VmHWM")
+    if found is not None:
+        return found
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS gives bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def current_memory(device: torch.device) -> int:
+    """The memory held now; where only the peak is known, that."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return _status("VmRSS") or peak_memory(device) or 0
+
+
+def total_memory(device: torch.device) -> int | None:
+    """The memory of a device, or of the processor; a container's limit heeded; None if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    sizes = [_kilobytes(Path("/proc/meminfo"), "MemTotal"), _of_container("memory.max")]
+    return min((size for size in sizes if size is not None), default=None)
+
+
+def _of_container(name: str) -> int | None:
+    try:
+        return int((Path("/sys/fs/cgroup") / name).read_text())
+    except (OSError, ValueError):  # no such file, or "max" = no limit
+        return None
+
+
+def _status(name: str) -> int | None:
+    return _kilobytes(Path("/proc/self/status"), name)
+
+
+def _kilobytes(path: Path, name: str) -> int | None:
+    """The value of a line such as "VmHWM:   1234 kB", in bytes."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key == name:
+            return int(value.split()[0]) * 1024
+    return None

@@ -12,8 +12,8 @@ from tqdm.auto import tqdm
 
 from snpkit.errors import UserError, listed
 from snpkit.training import distributed
+from snpkit.training.device import current_memory
 from snpkit.training.history import History
-from snpkit.training.planning_memory import current_memory
 from snpkit.training.run import TrainingResult
 
 

@@ -76,7 +76,8 @@ def prepare(
 
     Args:
         train, held_out: names of splits; a manifest of one split trains on all of it.
-        text: BERT directory or hub id that initialises the shared network.
+        text: BERT directory or hub id that initialises the shared network; None = the recipe's
+            model.text_pretrained, where it has one.
         start: pre-trained checkpoint to go on from, with its tokenizer and model settings.
         cache: the decoded clips of all splits, built before; None = as the recipe says.
 
@@ -86,6 +87,7 @@ def prepare(
     training = manifest.split(train)
     captions = Texts(training.rows)
     if start is None:
+        text = text or recipe.model.get("text_pretrained")
         tokenizer = make_tokenizer(recipe, captions, text)
         config = make_config(recipe, tokenizer, text)
     else:
@@ -142,7 +144,10 @@ def mine_table(recipe: Recipe, captions: Iterable[str]) -> SignificanceTable:
 
 
 def make_config(recipe: Recipe, tokenizer: Any, text: str | None = None) -> SNPConfig:
-    """The model's configuration: the recipe's fields, and what tokenizer and data decide."""
+    """The model's configuration: the recipe's fields, and what tokenizer and data decide.
+
+    `text_pretrained` is no field of the model: `prepare` reads it, and loads the weights once.
+    """
     decided = {
         "vocab_size": len(tokenizer),
         "pad_token_id": tokenizer.pad_token_id,
@@ -158,16 +163,17 @@ def make_config(recipe: Recipe, tokenizer: Any, text: str | None = None) -> SNPC
     # transformers takes any keyword and stores it: a mistyped field would be silently without use.
     known = inspect.signature(SNPConfig).parameters.keys()
     known = known | FORMER_NAMES | {"attn_implementation"}
-    for name in recipe.model:
+    model = {name: value for name, value in recipe.model.items() if name != "text_pretrained"}
+    for name in model:
         if name not in known - {"kwargs"}:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]!r}" if close else ""
             raise UserError(f"Recipe {recipe.name}: the model has no field {name!r}{hint}.")
     try:
         if text is not None:
-            config = config_from_bert(text, **_without_sizes(recipe.model), **decided)
+            config = config_from_bert(text, **_without_sizes(model), **decided)
         else:
-            config = SNPConfig(**recipe.model, **decided)
+            config = SNPConfig(**model, **decided)
     except TypeError as error:
         raise UserError(f"Recipe {recipe.name}: the model section is wrong ({error}).") from error
     check_lengths(config, recipe.data.max_tokens)

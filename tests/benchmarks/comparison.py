@@ -7,7 +7,7 @@ from math import inf, isfinite
 from typing import Any
 
 from snpkit.errors import UserError
-from snpkit.training.planning_units import say_bytes
+from snpkit.text import format_bytes
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,8 @@ class Comparison:
         lines.append(f"\nMedian (least to greatest) of {turns}.")
         if self.memory is not None:
             plain, ours = self.memory
-            lines.append(f"Memory: {say_bytes(plain)} and {say_bytes(ours)}, {ours / plain:.0%}")
+            sizes = f"{format_bytes(plain)} and {format_bytes(ours)}"
+            lines.append(f"Memory: {sizes}, {ours / plain:.0%}")
         if self.difference is not None:
             verdict = "equal" if self.equal else "NOT EQUAL"
             lines.append(

@@ -1,7 +1,7 @@
 """`race scaling`: seconds of a step over batch, caption length, clips and layers.
 
-The cost model is that of `snpkit plan`, told in tokens: a constant, and a price of every token that
-goes through a layer. Both are taken from the batch sizes alone; the other curves are predictions.
+The cost model: a constant, and a price of every token that goes through a layer. Both are taken
+from the batch sizes alone; the other curves are predictions.
 """
 
 import statistics

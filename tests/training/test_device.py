@@ -145,8 +145,7 @@ def test_rounding_is_noticed(monkeypatch):
 
 _MANY_SHAPES = """
 import sys, torch
-from snpkit.training.device import prepare_cpu
-from snpkit.training.planning_memory import current_memory
+from snpkit.training.device import current_memory, prepare_cpu
 
 prepare_cpu(1)
 number = getattr(torch, sys.argv[1])
@@ -167,33 +166,6 @@ def test_memory_does_not_grow_with_the_shapes_that_are_met(number):
         [sys.executable, "-c", _MANY_SHAPES, number], capture_output=True, text=True, check=True
     )
     assert int(grown.stdout) < 20e6
-
-
-_AFTER_KEEPING = """
-import sys, torch
-from snpkit.training.device import keep_products, prepare_cpu
-from snpkit.training.planning_memory import current_memory
-
-prepare_cpu(1)
-number = getattr(torch, sys.argv[1])
-held = [current_memory(torch.device("cpu"))]
-keep_products(number)
-held.append(current_memory(torch.device("cpu")))
-rows = torch.ones((300, 48), dtype=number)
-for count in range(50, 300):
-    torch.mm(rows[:count], rows[:48])
-held.append(current_memory(torch.device("cpu")))
-print(held[1] - held[0], held[2] - held[1])
-"""
-
-
-@pytest.mark.parametrize("number", ["float32", "bfloat16"])
-def test_what_a_long_run_keeps_can_be_kept_at_once(number):
-    run = subprocess.run(
-        [sys.executable, "-c", _AFTER_KEEPING, number], capture_output=True, text=True, check=True
-    )
-    kept, added = map(int, run.stdout.split())
-    assert added < 20e6 and added < max(kept, 20e6) / 2  # 250 shapes more
 
 
 _LOADED = """
