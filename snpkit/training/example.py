@@ -1,6 +1,5 @@
 """A recipe's model settings and a batch of its shapes, without data, a tokenizer or the network."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ def model_config(recipe: Recipe) -> SNPConfig:
     words: Any = range(recipe.data.vocabulary_size if tokenizer == "own" else _BERT_VOCABULARY)
     words = load_tokenizer(tokenizer) if Path(tokenizer).is_dir() else _Vocabulary(words)
     fields = {"text_pretrained": None, "attentive_masking": 0.0}
-    config = make_config(replace(recipe, model=recipe.model | fields), words, local)
+    config = make_config(recipe.model_copy(update={"model": recipe.model | fields}), words, local)
     if config.vision in backbones.KINDS or Path(config.vision).is_dir():
         backbones._backbone_config(config)  # while config.json may still be read
     return config
