@@ -194,7 +194,7 @@ class SNPConfig(PretrainedConfig):
         hidden_dropout_prob: _Share = 0.1,
         attention_probs_dropout_prob: _Share = 0.1,
         max_position_embeddings: Annotated[int, _whole(1, 1_000_000)] = 512,
-        type_vocab_size: Annotated[int, _whole(1, 1_024)] = 2,
+        type_vocab_size: Annotated[int, _whole(2, 1_024)] = 2,
         initializer_range: Annotated[float, _number(0, 100)] = 0.02,
         layer_norm_eps: _Positive = 1e-12,
         mlm_layer_norm_eps: _Positive = 1e-6,
@@ -283,9 +283,12 @@ class SNPConfig(PretrainedConfig):
         advice = f"with frames={self.frames} set swin_time_stride to 1"
         self._require("swin_joint_clips", whole or not self.swin_joint_clips, advice)
         if self.vision == "patch":
-            power = self.patch_stem == "patch" or self.patch_size.bit_count() == 1
-            advice = "the overlapping and deep stems halve the image: use a power of 2"
-            self._require("patch_size", power, advice)
+            if self.patch_stem != "patch":  # it halves the image, with half the channels before
+                power = self.patch_size > 1 and self.patch_size.bit_count() == 1
+                advice = "the overlapping and deep stems halve the image: use 2 or a power of it"
+                self._require("patch_size", power, advice)
+                advice = f"use half of patch_size={self.patch_size} or more"
+                self._require("vision_width", 2 * self.vision_width >= self.patch_size, advice)
             fits = self.vision_width % self.patch_heads == 0
             self._require("vision_width", fits, f"use a multiple of patch_heads={self.patch_heads}")
 
@@ -318,6 +321,8 @@ class SNPConfig(PretrainedConfig):
         """The BertConfig of the shared network (or of a separate encoder of that many layers)."""
         fields = {name: getattr(self, name) for name in BERT_SIZES + BERT_TRAINING}
         fields["num_hidden_layers"] = num_hidden_layers or self.num_hidden_layers
+        # transformers takes no whole number for these.
+        fields |= {name: float(fields[name]) for name in ("initializer_range", "layer_norm_eps")}
         config = BertConfig(**fields, pad_token_id=self.pad_token_id)
         config._attn_implementation = self._attn_implementation
         return config

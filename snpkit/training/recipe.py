@@ -230,6 +230,10 @@ class Recipe(_Section):
             name, _, problem = str(error).removeprefix("SNPConfig.").rstrip(".").partition(" ")
             where = f"data.{_OF_DATA[name]}" if name in _OF_DATA else f"model.{name}"
             raise ValueError(f"{where} {problem}") from None
+        yield config.vision != "features", (
+            "model.vision is 'features', which takes grid features in place of the frames that "
+            "training reads; choose a visual encoder"
+        )
         size, patch = self.data.size, config.patch_size
         fits = size % patch == 0 or (config.patch_stem == "patch" and size > patch)
         yield fits or config.vision != "patch", (

@@ -13,6 +13,7 @@ from snpkit.data.samples import samples_folder
 from snpkit.errors import UserError
 from snpkit.files import write_json
 from snpkit.model.config import SNPConfig
+from snpkit.model.vision.patches import PatchEmbedding
 from snpkit.training import recipe as recipes
 from snpkit.training.recipe import (
     RECIPES,
@@ -186,6 +187,10 @@ MISTAKES = [
     ("model.hidden_dropout_prob", NAN, "hidden_dropout_prob is nan; use a number from 0 to 1"),
     ("model.initializer_range", float("inf"), "initializer_range is inf"),
     ("model.patch_size", 12, "model.patch_size is 12; the overlapping and deep stems"),
+    ("model.patch_size", 1, "model.patch_size is 1; the overlapping and deep stems"),
+    ("model.vision_width", 4, "model.vision_width is 4; use half of patch_size=16 or more"),
+    ("model.type_vocab_size", 1, "model.type_vocab_size is 1; use a whole number from 2"),
+    ("model.vision", "features", "model.vision is 'features', which takes grid features"),
     ("model.logit_scale", -1, "model.logit_scale is -1"),
     ("model.vision", "", "model.vision is ''"),
 ]  # fmt: skip
@@ -219,6 +224,13 @@ def test_data_fields_fit_each_other(changes, sentence):
 def test_questions_of_one_video_are_not_mirrored():
     with pytest.raises(UserError, match=r"data\.flip looks at one question"):
         override(get_recipe("laptop_qa"), {"data.flip": True})
+
+
+def test_whole_numbers_do_where_the_network_takes_floats():
+    changes = {"model.initializer_range": 1, "model.layer_norm_eps": 1, "model.vision_width": 8}
+    config = SNPConfig(**override(get_recipe("laptop"), changes).model)
+    assert config.bert_config().initializer_range == 1.0
+    assert PatchEmbedding(config).stem[0].out_channels == 1  # 8 at the last of 4 halvings
 
 
 def test_the_patch_encoder_decides_which_sizes_of_frames_it_takes():
