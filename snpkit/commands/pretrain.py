@@ -48,7 +48,8 @@ def pretrain(
         output: Folder of the run; runs/RECIPE by default.
         train: Split to train on.
         held_out: Split to evaluate on; "none" leaves evaluation out.
-        text: BERT directory or hub id that initialises the shared network.
+        text: BERT directory or hub id that initialises the shared network; by default the recipe's
+            model.text_pretrained.
         start: Pre-trained checkpoint to go on from: "laptop", a folder or a hub id. The recipe's
             model section is not read then.
         changes: Fields of the recipe to change, such as optimisation.total_steps=10.

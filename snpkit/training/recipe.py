@@ -81,7 +81,9 @@ class DataRecipe(_Section):
     vocabulary_size: int = Field(2000, ge=1, le=5_000_000)  # of the own WordPiece
     # Processes that decode ahead; 0 = decode in the training process
     workers: int = Field(0, ge=0, le=1000)
-    cache: bool = True  # keep the decoded clips in memory at training size
+    # Keep the decoded clips at training size: in memory, or in a file of snpkit's cache folder.
+    cache: bool | Literal["disk"] = True
+    cache_frames: int | None = Field(None, ge=1)  # of each clip, spread evenly; None = all
     # A video that hangs so long, or crashes its decoder, is left out and named; 0 = no guard.
     # Reading on demand costs 6 to 26 % more with it, filling the cache 2 to 2.5 times as much.
     guard_seconds: float = Field(60.0, ge=0, le=86_400)
@@ -195,6 +197,7 @@ _OF_DATA = {"clips": "clips", "frames": "frames", "image_size": "size", "image_f
 _OF_TOKENIZER = {"vocab_size", "pad_token_id", "cls_token_id", "sep_token_id", "mask_token_id"}
 _MODEL_FIELDS = set(signature(SNPConfig).parameters) | FORMER_NAMES | {"attn_implementation"}
 _MODEL_FIELDS -= {"kwargs"} | _OF_DATA.keys() | _OF_TOKENIZER
+_MODEL_FIELDS |= {"text_pretrained"}  # no field of SNPConfig: only the first step needs it
 
 
 class Recipe(_Section):
@@ -203,7 +206,8 @@ class Recipe(_Section):
     name: str
     optimisation: OptimisationRecipe
     data: DataRecipe = DataRecipe()
-    model: dict[str, Any] = Field(default_factory=dict)  # fields of SNPConfig
+    # Fields of SNPConfig, and `text_pretrained`: folder or hub id of a BERT to start from.
+    model: dict[str, Any] = Field(default_factory=dict)
     masking: MaskingRecipe = MaskingRecipe()
     significance: SignificanceRecipe = SignificanceRecipe()
     evaluation: EvaluationRecipe = EvaluationRecipe()
@@ -224,8 +228,15 @@ class Recipe(_Section):
         for name in sorted(self.model.keys() - _MODEL_FIELDS):  # SNPConfig would take any keyword
             near = _nearest(name, _MODEL_FIELDS)
             yield False, f"the model has no field {reprlib.repr(name)}{near}"
+        text = self.model.get("text_pretrained")
+        yield text is None or isinstance(text, str), (
+            f"model.text_pretrained is {text!r}; name a folder or a hub id"
+        )
+        yield text is None or self.task.name == "pretraining", (
+            "model.text_pretrained is for pre-training; fine-tune from --start"
+        )
         try:
-            config = SNPConfig(**self.model, **self.decided_by_data())
+            config = SNPConfig(**self.network_fields(), **self.decided_by_data())
         except UserError as error:
             name, _, problem = str(error).removeprefix("SNPConfig.").rstrip(".").partition(" ")
             where = f"data.{_OF_DATA[name]}" if name in _OF_DATA else f"model.{name}"
@@ -239,6 +250,10 @@ class Recipe(_Section):
         yield fits or config.vision != "patch", (
             f"data.size is {size}; use a multiple of model.patch_size={patch}"
         )
+
+    def network_fields(self) -> dict[str, Any]:
+        """The model section without what names weights to start from: fields of SNPConfig."""
+        return {name: value for name, value in self.model.items() if name != "text_pretrained"}
 
     def decided_by_data(self) -> dict[str, Any]:
         """Fields of SNPConfig that the data section decides, with their values."""

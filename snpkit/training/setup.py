@@ -1,7 +1,5 @@
 """From a recipe and a manifest to what the training loop takes."""
 
-import difflib
-import inspect
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -24,13 +22,14 @@ from snpkit.evaluation.tasks import check_metric
 from snpkit.language.significance import SignificanceTable
 from snpkit.language.tokenizer import load_tokenizer, train_tokenizer
 from snpkit.model.base import SNPPreTrainedModel
-from snpkit.model.config import FORMER_NAMES, SNPConfig
+from snpkit.model.config import SNPConfig
 from snpkit.model.pretrained_text import config_from_bert, load_text_weights
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.batches import PreTrainingBatches, ShuffledSamples
 from snpkit.training.randomness import seed_everything
 from snpkit.training.run import Evaluate
 from snpkit.training.schema import Recipe
+from snpkit.weights import find_file
 
 if TYPE_CHECKING:
     from snpkit.pipeline import Pipeline
@@ -88,6 +87,8 @@ def prepare(
     captions = Texts(training.rows)
     if start is None:
         text = text or recipe.model.get("text_pretrained")
+        _check_reachable("model.text_pretrained", text)
+        _check_reachable("model.vision_pretrained", recipe.model.get("vision_pretrained"))
         tokenizer = make_tokenizer(recipe, captions, text)
         config = make_config(recipe, tokenizer, text)
     else:
@@ -115,6 +116,17 @@ def prepare(
     )
     watched = None if unseen is None else dataset(unseen, training=False)
     return Setup(recipe, tokenizer, table, model, batches, watched)
+
+
+def _check_reachable(field: str, source: str | None) -> None:
+    """Raise UserError where first weights are neither on this machine nor on a reachable hub."""
+    if source is None or Path(source).exists() or find_file(source, "config.json") is not None:
+        return
+    raise UserError(
+        f"There are no weights at {source!r}: no such folder, and no hub id that can be reached "
+        f"from here; on a machine with a network run `hf download {source} --local-dir DIR`, copy "
+        f"DIR here and add --set {field}=DIR, or {field}=null to start from random weights."
+    )
 
 
 def _check_start(start: str | Path, model: nn.Module, text: str | None) -> None:
@@ -148,34 +160,18 @@ def make_config(recipe: Recipe, tokenizer: Any, text: str | None = None) -> SNPC
 
     `text_pretrained` is no field of the model: `prepare` reads it, and loads the weights once.
     """
-    decided = {
+    decided = recipe.decided_by_data() | {
         "vocab_size": len(tokenizer),
         "pad_token_id": tokenizer.pad_token_id,
         "cls_token_id": tokenizer.cls_token_id,
         "sep_token_id": tokenizer.sep_token_id,
         "mask_token_id": tokenizer.mask_token_id,
-        "clips": recipe.data.clips,
-        "frames": recipe.data.frames,
-        "image_size": recipe.data.size,
-        "image_fit": recipe.data.fit,
-        "frame_middle": recipe.data.middle,
     }
-    # transformers takes any keyword and stores it: a mistyped field would be silently without use.
-    known = inspect.signature(SNPConfig).parameters.keys()
-    known = known | FORMER_NAMES | {"attn_implementation"}
-    model = {name: value for name, value in recipe.model.items() if name != "text_pretrained"}
-    for name in model:
-        if name not in known - {"kwargs"}:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}" if close else ""
-            raise UserError(f"Recipe {recipe.name}: the model has no field {name!r}{hint}.")
-    try:
-        if text is not None:
-            config = config_from_bert(text, **_without_sizes(model), **decided)
-        else:
-            config = SNPConfig(**model, **decided)
-    except TypeError as error:
-        raise UserError(f"Recipe {recipe.name}: the model section is wrong ({error}).") from error
+    model = recipe.network_fields()
+    if text is not None:
+        config = config_from_bert(text, **_without_sizes(model), **decided)
+    else:
+        config = SNPConfig(**model, **decided)
     check_lengths(config, recipe.data.max_tokens)
     check_clips(config, recipe.evaluation.clips, "evaluation.clips")
     return config
@@ -204,6 +200,7 @@ def make_dataset(
     """
     data = recipe.data
     options = {"seed": recipe.seed, "cache": cache or data.cache, "progress": progress}
+    options["cache_frames"] = data.cache_frames
     options |= {"fit": data.fit, "min_scale": data.min_scale, "middle": data.middle}
     options["guard_seconds"] = data.guard_seconds
     if training:

@@ -206,3 +206,10 @@ def test_pairs_are_those_that_the_model_computes():
     assert computed_pairs(config, 8) == 32 and computed_pairs(config, 3) == 9
     config.tasks = ["lvwm"]
     assert computed_pairs(config, 8) == 0
+
+
+@pytest.mark.slow
+def test_gpu_subset_fits_a_t4():
+    step = estimate_step(get_recipe("gpu_subset"), T4)
+    assert step.dtype is torch.float16 and step.memory.peak <= 14e9
+    assert estimate.fits(step, T4.memory)

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 from training_toys import same_weights
+from transformers import BertConfig, BertModel, ResNetConfig, ResNetForImageClassification
 
 import snpkit
 from snpkit.commands.evaluate import _limits
 from snpkit.data.samples import Manifest
 from snpkit.data.synthetic import generate_corpus
-from snpkit.errors import UserError
+from snpkit.errors import CheckpointError, UserError
 from snpkit.language.significance import SignificanceTable
 from snpkit.language.tokenizer import load_tokenizer
 from snpkit.model.pretraining import SNPForPreTraining
@@ -18,7 +19,7 @@ from snpkit.training.history import read_history
 from snpkit.training.loop import pretrain
 from snpkit.training.recipes import get_recipe
 from snpkit.training.schema import override
-from snpkit.training.setup import prepare
+from snpkit.training.setup import make_config, prepare
 
 SMALL = {
     "data.batch_size": 8, "data.size": 32, "data.frames": 2, "data.vocabulary_size": 300,
@@ -143,3 +144,71 @@ def test_without_held_out_clips_there_is_no_evaluation(manifest, tmp_path):
                       progress=False)
     assert result.best == {} and not (tmp_path / "best").exists()
     assert (tmp_path / "last").is_dir()
+
+
+@pytest.fixture(scope="module")
+def weights_of_others(tmp_path_factory):
+    """Folders as a hub's download leaves them: a BERT with its vocabulary, and a ResNet."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz"]
+    words += [f"##{letter}" for letter in words[5:]]
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    bert = BertModel(BertConfig(vocab_size=len(words), intermediate_size=48, **sizes))
+    bert.save_pretrained(folder / "bert")
+    (folder / "bert/vocab.txt").write_text("\n".join(words) + "\n")
+    resnet = ResNetForImageClassification(ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], num_labels=5
+    ))  # fmt: skip
+    resnet.save_pretrained(folder / "resnet")
+    return folder, bert, resnet
+
+
+def subset_of(folder, **changes):
+    given = {
+        "model.text_pretrained": str(folder / "bert"), "model.vision": str(folder / "resnet"),
+        "model.vision_pretrained": str(folder / "resnet"), "data.size": 32, "data.workers": 0,
+        "data.batch_size": 8, "optimisation.micro_batch": 4,
+    }  # fmt: skip
+    return override(get_recipe("gpu_subset"), given | changes)
+
+
+def test_gpu_subset_starts_both_sides_from_local_weights(weights_of_others, manifest, tmp_path):
+    folder, bert, resnet = weights_of_others
+    setup = prepare(subset_of(folder), manifest, progress=False)
+    text, vision = setup.model.network.bert, setup.model.video.encoder.backbone
+    assert all(torch.equal(own, value) for own, value in zip(
+        text.state_dict().values(), bert.state_dict().values(), strict=True))  # fmt: skip
+    theirs = resnet.resnet.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in vision.state_dict().items())
+    assert setup.model.config.vision_frozen_norms
+    assert len(setup.tokenizer) == bert.config.vocab_size
+    recipe = subset_of(folder, **{"optimisation.total_steps": 1})
+    _, result = train(recipe, manifest, tmp_path, evaluate=None)
+    assert result.step == 1 and not result.skipped
+
+
+def test_weights_of_another_shape_are_refused(weights_of_others, manifest):
+    folder, *_ = weights_of_others
+    recipe = subset_of(folder, **{"model.vision": "resnet50"})
+    with pytest.raises(CheckpointError, match=r"do not fit|Cannot load"):
+        prepare(recipe, manifest, progress=False)
+
+
+@pytest.mark.parametrize("field", ["text_pretrained", "vision_pretrained"])
+def test_without_a_network_one_sentence_says_how(field, weights_of_others, manifest, monkeypatch):
+    folder, *_ = weights_of_others
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("snpkit.training.setup.find_file", lambda *_: None)
+    recipe = subset_of(folder, **{f"model.{field}": "somebody/some-model"})
+    with pytest.raises(UserError, match="hf download somebody/some-model") as caught:
+        prepare(recipe, manifest, progress=False)
+    assert f"--set model.{field}=DIR" in str(caught.value) and "\n" not in str(caught.value)
+    start = subset_of(folder, **{"model.text_pretrained": None})
+    assert prepare(start, manifest, text=str(folder / "bert"), progress=False) is not None
+
+
+def test_first_weights_of_the_text_side_are_for_pre_training(manifest):
+    recipe = override(get_recipe("laptop_qa"), {"model.text_pretrained": "bert-base-uncased"})
+    with pytest.raises(UserError, match="fine-tune from --start"):
+        make_config(recipe, snpkit.load("laptop").tokenizer)
