@@ -13,8 +13,7 @@ from typing import Any
 from snpkit.data.synthetic.plan import CorpusSettings
 from snpkit.errors import UserError
 from snpkit.files import read_json
-from snpkit.training.recipes import get_recipe
-from snpkit.training.schema import Recipe, override, recipe_to_dict
+from snpkit.training.recipe import Recipe, get_recipe, override, recipe_to_dict
 
 _WORDS = ("name", "choices")  # of a recipe: words, which change no number
 

@@ -20,8 +20,8 @@ from snpkit.training.device import autocast_dtype, choose_device
 from snpkit.training.finetuning import prepare_task
 from snpkit.training.history import read_history
 from snpkit.training.loop import pretrain
+from snpkit.training.recipe import Recipe
 from snpkit.training.run import versions
-from snpkit.training.schema import Recipe
 from snpkit.training.setup import Setup, make_dataset, prepare
 
 FORMAT = 1  # of the records; raised whenever an older one would be misread

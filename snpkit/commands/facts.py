@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-    from snpkit.training.schema import Recipe
+    from snpkit.training.recipe import Recipe
 
 
 def command_line() -> str:

@@ -11,7 +11,7 @@ from snpkit.errors import UserError
 if TYPE_CHECKING:
     from snpkit.training.cards import Card
     from snpkit.training.estimate import Plan, Step
-    from snpkit.training.schema import Recipe
+    from snpkit.training.recipe import Recipe
 
 _SIZES = (12, 16, 24, 40, 80)  # GB of cards in the table
 _FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}

@@ -9,8 +9,8 @@ import tyro
 from snpkit.errors import UserError
 
 if TYPE_CHECKING:
+    from snpkit.training.recipe import Recipe
     from snpkit.training.run import TrainingResult
-    from snpkit.training.schema import Recipe
     from snpkit.training.setup import Setup
 
 # `--set a=1 b=2 --set c=3` applies all three.
@@ -132,8 +132,7 @@ def chosen_recipe(
         changes: what each `--set` was given.
         guarded: read clips behind a guard, also where the named recipe trusts its own ones.
     """
-    from snpkit.training.recipes import get_recipe
-    from snpkit.training.schema import DataRecipe, override, read_recipe
+    from snpkit.training.recipe import DataRecipe, get_recipe, override, read_recipe
 
     is_file = name.endswith((".json", ".yaml", ".yml"))
     chosen = read_recipe(name) if is_file else get_recipe(name)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snpkit.data.samples import Manifest
+    from snpkit.training.recipe import Recipe
     from snpkit.training.run import TrainingResult
-    from snpkit.training.schema import Recipe
     from snpkit.training.setup import Setup
 
 # Where a CPU has no units for bfloat16 a step takes 2.5 times as long: fewer steps, with the whole
@@ -76,8 +76,7 @@ def run(
 def laptop_recipe(steps: int | None, seed: int, device: str = "auto") -> "Recipe":
     """The laptop recipe with a length that suits this machine."""
     from snpkit.training.device import autocast_dtype, choose_device
-    from snpkit.training.recipes import get_recipe
-    from snpkit.training.schema import override
+    from snpkit.training.recipe import get_recipe, override
 
     recipe = get_recipe("laptop")
     target = choose_device(device)

@@ -34,7 +34,7 @@ from snpkit.language.tokenizer import CaptionBatch, encode_captions
 from snpkit.model.downstream import NO_LABEL
 from snpkit.model.slices import count_lengths
 from snpkit.training import distributed
-from snpkit.training.schema import Recipe
+from snpkit.training.recipe import Recipe
 
 # What `ShuffledSamples.made_of` compares, as a sentence names it.
 _OTHERS = {

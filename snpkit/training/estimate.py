@@ -33,7 +33,7 @@ from snpkit.training.device import choose_device, prepare_cpu
 from snpkit.training.example import example_batch, model_config
 from snpkit.training.loop import Run, TrainingResult, new_run, train_step
 from snpkit.training.optimisation import BufferGuard, make_optimizer, step_unless, total_steps
-from snpkit.training.schema import Recipe, override
+from snpkit.training.recipe import Recipe, override
 
 UTILISATION = 0.35  # of a card's peak: what training of networks of this size usually reaches
 RESERVE = 0.1  # of a card's memory: CUDA's own, and what fragmentation makes unusable

@@ -8,7 +8,7 @@ import torch
 from snpkit.language.tokenizer import load_tokenizer
 from snpkit.model.config import SNPConfig
 from snpkit.model.vision import backbones
-from snpkit.training.schema import Recipe
+from snpkit.training.recipe import Recipe
 from snpkit.training.setup import make_config
 
 _BERT_VOCABULARY = 30_522  # bert-base-uncased

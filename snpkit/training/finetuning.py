@@ -19,7 +19,7 @@ from snpkit.model.config import SNPConfig
 from snpkit.model.downstream import from_pretraining
 from snpkit.training.batches import TaskBatches, one_row_a_clip
 from snpkit.training.randomness import seed_everything
-from snpkit.training.schema import Recipe
+from snpkit.training.recipe import Recipe
 from snpkit.training.setup import (
     Setup,
     make_config,

@@ -36,8 +36,8 @@ from snpkit.training.optimisation import (
     total_steps,
 )
 from snpkit.training.randomness import seed_everything, undisturbed
+from snpkit.training.recipe import Recipe
 from snpkit.training.run import Batch, Batches, Evaluate, Run, RunFiles, TrainingResult
-from snpkit.training.schema import Recipe
 from snpkit.training.stopping import StopSignal
 
 

@@ -28,7 +28,7 @@ from snpkit.training.optimisation import (
     optimizer_tensors,
 )
 from snpkit.training.randomness import random_state, set_random_state
-from snpkit.training.schema import Recipe, read_recipe, recipe_to_dict
+from snpkit.training.recipe import Recipe, read_recipe, recipe_to_dict
 
 Batch = dict[str, Any]
 Evaluate = Callable[[nn.Module, int], dict[str, Any]]

@@ -27,8 +27,8 @@ from snpkit.model.pretrained_text import config_from_bert, load_text_weights
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.batches import PreTrainingBatches, ShuffledSamples
 from snpkit.training.randomness import seed_everything
+from snpkit.training.recipe import Recipe
 from snpkit.training.run import Evaluate
-from snpkit.training.schema import Recipe
 from snpkit.weights import find_file
 
 if TYPE_CHECKING:

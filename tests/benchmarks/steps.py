@@ -94,7 +94,7 @@ def _total(losses: "Callable[[], dict[str, torch.Tensor]]") -> Turn:
 
 
 def _recipe(work: Workload) -> Any:
-    from snpkit.training.schema import OptimisationRecipe, Recipe
+    from snpkit.training.recipe import OptimisationRecipe, Recipe
 
     return Recipe(
         name="bench", seed=work.seed,

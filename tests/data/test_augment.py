@@ -15,8 +15,7 @@ from snpkit.data.cache import FrameCache
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.errors import UserError
-from snpkit.training.recipes import get_recipe
-from snpkit.training.schema import override
+from snpkit.training.recipe import get_recipe, override
 from snpkit.training.setup import make_dataset
 from tests.video.films import write_film
 

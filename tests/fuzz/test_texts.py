@@ -75,8 +75,7 @@ def test_damaged_files(tmp_path, kind):
         SignificanceTable.mine(CAPTIONS * 3).save(whole)
     else:
         from snpkit.files import write_json
-        from snpkit.training.recipes import get_recipe
-        from snpkit.training.schema import recipe_to_dict
+        from snpkit.training.recipe import get_recipe, recipe_to_dict
 
         write_json(whole, recipe_to_dict(get_recipe("laptop")))
     reader = getattr(running, f"read_{kind}")

@@ -15,8 +15,7 @@ from snpkit.language.significance import SignificanceTable, significance_of
 from snpkit.language.tokenizer import encode_captions, train_tokenizer
 from snpkit.training import distributed
 from snpkit.training.batches import PreTrainingBatches, caption_kinds
-from snpkit.training.recipes import get_recipe
-from snpkit.training.schema import override
+from snpkit.training.recipe import get_recipe, override
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from snpkit.training import estimate
 from snpkit.training.cards import GPUS
 from snpkit.training.estimate import Tracker, computed_pairs, estimate_step, make_plan
-from snpkit.training.recipes import get_recipe
-from snpkit.training.schema import override
+from snpkit.training.recipe import get_recipe, override
 
 CPU, T4 = GPUS["cpu"], GPUS["t4"]
 SMALL = {
@@ -75,7 +74,7 @@ from snpkit.training.device import current_memory, peak_memory, prepare_cpu
 from snpkit.training.estimate import example_batch, model_config
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.loop import new_run, train_step
-from snpkit.training.schema import recipe_from_dict, override
+from snpkit.training.recipe import recipe_from_dict, override
 
 prepare_cpu(1)
 recipe, cpu = recipe_from_dict(json.loads(sys.argv[1])), torch.device("cpu")
@@ -101,7 +100,7 @@ def measured_peak(recipe):
     import json
     import os
 
-    from snpkit.training.schema import recipe_to_dict
+    from snpkit.training.recipe import recipe_to_dict
 
     # Freed arrays go back to the system at once: the heap of C's library keeps up to a quarter.
     options = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}

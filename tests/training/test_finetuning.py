@@ -14,8 +14,7 @@ from snpkit.data.synthetic.tasks import write_tasks
 from snpkit.errors import UserError
 from snpkit.training.finetuning import label_set, prepare_task
 from snpkit.training.loop import pretrain
-from snpkit.training.recipes import get_recipe
-from snpkit.training.schema import override
+from snpkit.training.recipe import get_recipe, override
 
 SHORT = {
     "data.batch_size": 8, "optimisation.total_steps": 6, "optimisation.warmup_steps": 1,

@@ -13,7 +13,7 @@ from snpkit.errors import UserError
 from snpkit.files import read_json
 from snpkit.training import loop
 from snpkit.training.history import read_history
-from snpkit.training.schema import override
+from snpkit.training.recipe import override
 
 
 def test_it_learns_and_leaves_everything_behind(tmp_path):

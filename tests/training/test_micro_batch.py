@@ -13,7 +13,7 @@ from joined_batches import (
 from training_toys import same_weights, toy_recipe, train
 
 from snpkit.errors import UserError
-from snpkit.training.schema import override, recipe_from_dict, recipe_to_dict
+from snpkit.training.recipe import override, recipe_from_dict, recipe_to_dict
 
 
 def sliced(name, size, dtype=torch.float64, **changes):

@@ -22,7 +22,7 @@ from snpkit.training.optimisation import (
     step_unless,
     total_steps,
 )
-from snpkit.training.schema import OptimisationRecipe
+from snpkit.training.recipe import OptimisationRecipe
 
 
 def rates(total, **settings):

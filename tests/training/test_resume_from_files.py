@@ -11,8 +11,7 @@ from snpkit.data.shards_order import ShardBatches
 from snpkit.data.shards_writing import write_shards
 from snpkit.data.synthetic import generate_corpus
 from snpkit.training.loop import pretrain
-from snpkit.training.recipes import get_recipe
-from snpkit.training.schema import override
+from snpkit.training.recipe import get_recipe, override
 from snpkit.training.setup import prepare
 from tests.training.training_toys import same_weights
 

@@ -17,8 +17,7 @@ from snpkit.language.tokenizer import load_tokenizer
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.history import read_history
 from snpkit.training.loop import pretrain
-from snpkit.training.recipes import get_recipe
-from snpkit.training.schema import override
+from snpkit.training.recipe import get_recipe, override
 from snpkit.training.setup import make_config, prepare
 
 SMALL = {

@@ -9,8 +9,7 @@ import snpkit
 from snpkit.data.samples import sample_manifest
 from snpkit.errors import UserError
 from snpkit.language.tokenizer import train_tokenizer
-from snpkit.training.recipes import get_recipe
-from snpkit.training.schema import override
+from snpkit.training.recipe import get_recipe, override
 from snpkit.training.setup import prepare
 
 SPLITS = {"train": "samples", "held_out": "real", "progress": False}

@@ -13,8 +13,7 @@ from snpkit.language.tokenizer import train_tokenizer
 from snpkit.model.config import SNPConfig
 from snpkit.model.downstream import SNPForQuestionAnswering
 from snpkit.training.batches import TaskBatches, one_row_a_clip
-from snpkit.training.recipes import get_recipe
-from snpkit.training.schema import override
+from snpkit.training.recipe import get_recipe, override
 from tests.video.films import write_film
 
 ANSWERS = ["red", "blue", "two"]

@@ -19,8 +19,7 @@ from snpkit.model.downstream import SNPForRetrieval
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.model.slices import count_lengths
 from snpkit.training import loop, setup
-from snpkit.training.recipes import get_recipe
-from snpkit.training.schema import override
+from snpkit.training.recipe import get_recipe, override
 from tests.model.cases import random_batch, small_config
 
 ASKING = {

@@ -10,8 +10,7 @@ from snpkit.data.samples import Manifest, VideoText
 from snpkit.evaluation.search import encode_folder
 from snpkit.training.history import read_history
 from snpkit.training.loop import pretrain
-from snpkit.training.recipes import get_recipe
-from snpkit.training.schema import override
+from snpkit.training.recipe import get_recipe, override
 from snpkit.training.setup import make_dataset, prepare
 
 SMALL = {

@@ -9,8 +9,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from snpkit.training.loop import pretrain
-from snpkit.training.recipes import get_recipe
-from snpkit.training.schema import override
+from snpkit.training.recipe import get_recipe, override
 
 
 class ToyConfig(PretrainedConfig):

@@ -1,1 +1,0 @@
-from snpkit.training.recipe import *  # noqa: F403
