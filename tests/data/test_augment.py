@@ -246,11 +246,11 @@ def test_a_recipe_says_what_happens(manifest):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"data.random_crop": [0, 1]}, "two shares"),
-        ({"data.random_crop": [0.9, 0.5]}, "two shares"),
-        ({"data.random_crop": [0.5]}, "needs 2 values"),
-        ({"data.crop_aspect": 0.5}, "crop_aspect 1 or more"),
-        ({"data.magnitude": 11}, "magnitude 0 to 10"),
+        ({"data.random_crop": [0, 1]}, "0 < smallest <= largest"),
+        ({"data.random_crop": [0.9, 0.5]}, "0 < smallest <= largest"),
+        ({"data.random_crop": [0.5]}, r"random_crop\.1 is missing"),
+        ({"data.crop_aspect": 0.5}, "crop_aspect is 0.5; it should be greater"),
+        ({"data.magnitude": 11}, "magnitude is 11; it should be less"),
         ({"data.fit": "long", "data.cache": False, "data.randaugment": 1}, 'need data.fit "crop"'),
     ],
 )
