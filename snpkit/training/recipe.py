@@ -16,7 +16,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from snpkit.errors import UserError
 from snpkit.files import read_json
@@ -31,6 +31,11 @@ Positive = Annotated[float, Field(gt=0, le=1e12)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 _LOOSE = Field(strict=False)  # a list of JSON or YAML becomes a tuple
+
+
+def _no_number(value: Any) -> Any:
+    # 1 equals True, and would be taken for it.
+    return str(value) if type(value) in (int, float) else value
 
 
 class _Section(BaseModel):
@@ -82,8 +87,8 @@ class DataRecipe(_Section):
     # Processes that decode ahead; 0 = decode in the training process
     workers: int = Field(0, ge=0, le=1000)
     # Keep the decoded clips at training size: in memory, or in a file of snpkit's cache folder.
-    cache: bool | Literal["disk"] = True
-    cache_frames: int | None = Field(None, ge=1)  # of each clip, spread evenly; None = all
+    cache: Annotated[Literal[True, False, "disk"], BeforeValidator(_no_number)] = True
+    cache_frames: Count | None = None  # of each clip, spread evenly; None = all
     # A video that hangs so long, or crashes its decoder, is left out and named; 0 = no guard.
     # Reading on demand costs 6 to 26 % more with it, filling the cache 2 to 2.5 times as much.
     guard_seconds: float = Field(60.0, ge=0, le=86_400)

@@ -112,7 +112,7 @@ MISTAKES = [
     ("data.batch_size", "64", "data.batch_size is '64'; use a whole number"),
     ("data.batch_size", True, "data.batch_size is True; use a whole number"),
     ("data.batch_size", 64.0, "data.batch_size is 64.0; use a whole number"),
-    ("data.cache", 1, "data.cache is 1; use true or false"),
+    ("data.cache", 1, "data.cache is '1'; it should be True, False or 'disk'"),
     ("data.tokenizer", 7, "data.tokenizer is 7; use text"),
     ("data.tokenizer", "", "data.tokenizer is ''"),
     ("data.fit", "short", "data.fit is 'short'; it should be 'crop' or 'long'"),
@@ -495,7 +495,7 @@ def test_video_swin_sees_motion_between_the_paper_s_clips_of_one_frame(name):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_model_section_is_a_valid_configuration(name):
-    model = get_recipe(name).model
+    model = get_recipe(name).network_fields()
     config, default = SNPConfig(**model), SNPConfig()
     for field, value in model.items():
         if field == "attn_implementation":  # transformers' own, under another name
