@@ -1,5 +1,6 @@
 """From the name of a checkpoint to its folder, and from the folder to its model."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ def locate(name: str) -> Path:
     path = Path(name)
     if path.name in ("", ".."):  # "." inside a checkpoint: its neighbours are looked for by name
         path = path.resolve()
-    if path.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if os.path.exists(path) or name.count("/") != 1 or name.startswith((".", "/", "~")):
         return path
     return _download(name)
 

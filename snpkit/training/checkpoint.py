@@ -106,7 +106,12 @@ def _write_parts(folder: Path, model: nn.Module, tokenizer: Any, table: Any) -> 
     with without_progress_bar():
         model.save_pretrained(folder)
     if tokenizer is not None:
-        tokenizer.save_pretrained(folder)
+        try:
+            tokenizer.save_pretrained(folder)
+        except Exception as error:
+            if type(error) is not Exception:  # all that the tokenizers library raises
+                raise
+            raise OSError(str(error)) from error
     if table is not None:
         table.save(folder / "significance.json")
 
@@ -178,7 +183,7 @@ def _swap(new: Path, folder: Path) -> None:
 
 def has_checkpoint(folder: str | Path) -> bool:
     """True if `folder`, or the checkpoint saved before it, is there (whole or damaged)."""
-    return Path(folder).is_dir() or previous_of(Path(folder)).is_dir()
+    return os.path.isdir(folder) or os.path.isdir(previous_of(Path(folder)))
 
 
 def find_checkpoint(folder: str | Path) -> Checkpoint:
@@ -221,8 +226,6 @@ def verify_checkpoint(folder: str | Path) -> Checkpoint:
         UserError: a file may not be read by this user.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise CheckpointError(f"There is no checkpoint {folder}.")
     _check_rights(folder)
     for name in ("config.json", "model.safetensors"):
         if own_file(folder, name) is None:
@@ -238,10 +241,15 @@ def verify_checkpoint(folder: str | Path) -> Checkpoint:
 
 def _check_rights(folder: Path) -> None:
     """Raise UserError where another user's file is closed to this one: it is not damaged."""
-    parts = [folder] if not os.access(folder, os.R_OK | os.X_OK) else sorted(folder.iterdir())
-    for path in parts:
-        if not os.access(path, os.R_OK) and os.path.lexists(path):
-            raise _forbidden(path)
+    try:
+        if not folder.is_dir():
+            raise CheckpointError(f"There is no checkpoint {folder}.")
+        for path in (folder, *sorted(folder.iterdir())):
+            if not os.access(path, os.R_OK) and os.path.lexists(path):
+                raise _forbidden(path)
+            os.stat(path, follow_symlinks=False)  # fails where names can be read and files cannot
+    except PermissionError as error:
+        raise _forbidden(folder) from error
 
 
 def _forbidden(path: Path) -> UserError:

@@ -47,10 +47,7 @@ class History:
             self.file.write(text)
             self.file.flush()
         except OSError as error:
-            raise UserError(
-                f"Cannot write {self.path}: {error.strerror or error}; free some space, then "
-                "continue with --resume."
-            ) from error
+            raise self._unwritten(error) from error
         if self.board is not None:
             try:
                 self.board.write(lines)
@@ -59,8 +56,21 @@ class History:
                 self.board = None
 
     def sync(self) -> None:
-        """Force the lines to the disk: before a checkpoint that stands for them."""
-        os.fsync(self.file.fileno())
+        """Force the lines to the disk: before a checkpoint that stands for them.
+
+        Raises:
+            UserError: the disk is full or fails.
+        """
+        try:
+            os.fsync(self.file.fileno())
+        except OSError as error:
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: OSError) -> UserError:
+        reason = error.strerror or error
+        return UserError(
+            f"Cannot write {self.path}: {reason}; free some space, then continue with --resume."
+        )
 
     def __enter__(self) -> "History":
         return self

@@ -118,7 +118,7 @@ def test_helpers_agree_in_all_processes(tmp_path):
 
 def train_task(rank, world, port, folder, resume, stop):
     join(rank, world, port)
-    # The second process alone meets a NaN, and alone is told to stop.
+    # The second process alone meets a NaN, and alone gets the signal to stop.
     batches = ToyBatches(poison=[3] if rank == 1 else [])
     steps = 12
     recipe = toy_recipe(optimisation__total_steps=steps, data__batch_size=16)

@@ -134,6 +134,17 @@ def test_a_full_disk_leaves_the_old_one_whole(tmp_path, monkeypatch, target):
     assert [path.name for path in tmp_path.iterdir()] == ["last"]
 
 
+def test_a_full_disk_under_the_tokenizer_is_one_sentence(tmp_path):
+    """Its library raises nothing but a bare Exception."""
+
+    class Full:
+        def save_pretrained(self, folder):
+            raise Exception("No space left on device (os error 28)")
+
+    with pytest.raises(CheckpointError, match=r"disk is full, free some space; none was saved"):
+        save_checkpoint(tmp_path / "last", toy_model(), training={}, tokenizer=Full())
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux only")
 def test_the_kernels_own_full_disk(tmp_path, monkeypatch):
     def to_full_device(tensors, path):

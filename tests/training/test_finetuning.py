@@ -94,7 +94,7 @@ def test_the_recipe_decides_the_head_the_score_and_the_middle_frame(corpus):
         assert (chosen.choice_score, chosen.frame_middle) == ("cross_modal", "lower")
 
 
-def test_from_nothing_has_its_own_words_and_other_weights(corpus):
+def test_from_scratch_it_has_its_own_words_and_other_weights(corpus):
     given, nothing = setup_of(corpus, "qa"), setup_of(corpus, "qa", start=None)
     assert nothing.table is None and given.table is not None
     assert nothing.model.answers == given.model.answers

@@ -89,7 +89,7 @@ def test_a_finished_run_resumes_to_nothing_more(tmp_path):
     assert (second.step, second.best, second.last) == (12, result.best, result.last)
 
 
-def test_another_number_of_threads_is_told_of(tmp_path, monkeypatch, capfd):
+def test_another_number_of_threads_gives_a_warning(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     train(tmp_path, batches=ToyBatches(on_step=interrupt_at(6)))
     train(tmp_path, resume=True, batches=ToyBatches(on_step=interrupt_at(9)))
