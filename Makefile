@@ -21,8 +21,9 @@ run: $(INSTALLED) ## Set up, then do the main job on mp4 files: runs/laptop/repo
 # The notebooks are tests: nbval runs them and compares every output with the stored one. They
 # come first because they take longest. One thread each: pytest runs one worker per core.
 test: export OMP_NUM_THREADS := 1
-test: $(INSTALLED) $(TEST_WEIGHTS) ## Set up, then check style, run every test and notebook, as CI does
+test: $(INSTALLED) $(TEST_WEIGHTS) ## Set up, then check style and imports, run every test and notebook, as CI does
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n auto --dist loadfile --nbval --nbval-current-env \
 	    --nbval-sanitize-with tests/notebooks/sanitize.cfg --ignore=tests/browser/notebooks notebooks tests
 

@@ -1,15 +1,68 @@
-"""From the name of a checkpoint to its folder, and from the folder to its model."""
+"""From a checkpoint's name to its folder, and from there to model, tokenizer and table."""
 
+import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snpkit.errors import CheckpointError, UserError
 
 if TYPE_CHECKING:
+    from snpkit.language.significance import SignificanceTable
     from snpkit.model.base import SNPPreTrainedModel
 
 SHIPPED = ("laptop",)  # checkpoints in data_samples/checkpoints
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The parts of a checkpoint.
+
+    Attributes:
+        model: in evaluation mode, on the CPU.
+        tokenizer: the one that it was trained with.
+        table: significance of the words of its training captions; None if none was saved.
+        folder: the checkpoint.
+        training: what training.json says of the run; empty where there is none.
+    """
+
+    model: "SNPPreTrainedModel"
+    tokenizer: Any
+    table: "SignificanceTable | None"
+    folder: Path
+    training: dict[str, Any]
+
+
+def load_checkpoint(name_or_path: str | Path, **options: Any) -> Loaded:
+    """Load a checkpoint with all that belongs to it.
+
+    Args:
+        name_or_path: a shipped name, a checkpoint folder, or a hub id.
+        options: handed to `from_pretrained`, such as `dtype` or `attn_implementation`.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, it is damaged, or it is of another model.
+    """
+    from snpkit.checkpoint import find_checkpoint
+    from snpkit.files import own_file
+    from snpkit.language.significance import SignificanceTable
+    from snpkit.language.tokenizer import load_tokenizer
+
+    checkpoint = find_checkpoint(locate(str(name_or_path)))
+    folder = checkpoint.folder
+    if checkpoint.warning:
+        logging.getLogger(__name__).warning(checkpoint.warning)
+    model = load_model(folder, **options).eval()
+    tokenizer = load_tokenizer(folder)
+    if len(tokenizer) != model.config.vocab_size:
+        raise CheckpointError(
+            f"The tokenizer of {folder} has {len(tokenizer)} entries, but the model was made for "
+            f"{model.config.vocab_size}; one of the two is of another checkpoint."
+        )
+    path = own_file(folder, "significance.json")
+    table = SignificanceTable.load(path) if path else None
+    return Loaded(model, tokenizer, table, folder, checkpoint.training)
 
 
 def load_model(folder: Path, **options: Any) -> "SNPPreTrainedModel":
@@ -21,10 +74,10 @@ def load_model(folder: Path, **options: Any) -> "SNPPreTrainedModel":
     """
     from huggingface_hub.errors import StrictDataclassError
 
+    from snpkit.checkpoint import without_progress_bar
     from snpkit.files import read_json
     from snpkit.model.downstream import DOWNSTREAM
     from snpkit.model.pretraining import SNPForPreTraining
-    from snpkit.training.checkpoint import without_progress_bar
 
     classes = {kind.__name__: kind for kind in (SNPForPreTraining, *DOWNSTREAM.values())}
     try:

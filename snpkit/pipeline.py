@@ -1,12 +1,11 @@
 """`snpkit.load(...)`: a model with its tokenizer, significance table and frame sampling."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snpkit.errors import CheckpointError, UserError
+from snpkit.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -210,25 +209,10 @@ def load(name_or_path: str | Path, *, device: str = "auto", **options: Any) -> P
     Raises:
         CheckpointError: there is no such checkpoint, it is damaged, or it is of another model.
     """
-    from snpkit.files import own_file
-    from snpkit.language.significance import SignificanceTable
-    from snpkit.language.tokenizer import load_tokenizer
-    from snpkit.loading import load_model, locate
-    from snpkit.training.checkpoint import find_checkpoint
+    from snpkit.loading import load_checkpoint
     from snpkit.training.device import choose_device, prepare_cpu
 
-    checkpoint = find_checkpoint(locate(str(name_or_path)))
-    folder = checkpoint.folder
-    if checkpoint.warning:
-        logging.getLogger(__name__).warning(checkpoint.warning)
     prepare_cpu(products=False)  # the float32 setting of a program that only loads stays its own
-    model = load_model(folder, **options).to(choose_device(device)).eval()
-    tokenizer = load_tokenizer(folder)
-    if len(tokenizer) != model.config.vocab_size:
-        raise CheckpointError(
-            f"The tokenizer of {folder} has {len(tokenizer)} entries, but the model was made for "
-            f"{model.config.vocab_size}; one of the two is of another checkpoint."
-        )
-    path = own_file(folder, "significance.json")
-    table = SignificanceTable.load(path) if path else None
-    return Pipeline(model, tokenizer, table, folder, checkpoint.training)
+    found = load_checkpoint(name_or_path, **options)
+    model = found.model.to(choose_device(device))
+    return Pipeline(model, found.tokenizer, found.table, found.folder, found.training)

@@ -50,11 +50,11 @@ def convert(
         fit: Centre square (crop) or whole picture (long); by default crop for Video Swin, else
             long.
     """
+    from snpkit.checkpoint import has_checkpoint, save_checkpoint
     from snpkit.data.annotations.labels import AnswerLabels
     from snpkit.language.tokenizer import load_tokenizer
     from snpkit.model.downstream import SNPForQuestionAnswering
     from snpkit.model.reference import from_reference, published_config
-    from snpkit.training.checkpoint import has_checkpoint, save_checkpoint
     from snpkit.training.setup import check_lengths
 
     if output.exists() or has_checkpoint(output):

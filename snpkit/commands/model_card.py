@@ -18,6 +18,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from snpkit.checkpoint import save_checkpoint
 from snpkit.errors import UserError
 from snpkit.explore.plots import (
     Picture,
@@ -32,7 +33,6 @@ from snpkit.explore.plots import (
 from snpkit.files import read_json, write_text
 from snpkit.model.config import SNPConfig
 from snpkit.pipeline import Pipeline, load
-from snpkit.training.checkpoint import save_checkpoint
 
 _ROWS = (
     ("matching", "text_to_video"),

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
+from snpkit.checkpoint import has_checkpoint
 from snpkit.errors import UserError
 from snpkit.files import locked_folder
 from snpkit.training import distributed
-from snpkit.training.checkpoint import has_checkpoint
 
 
 @contextmanager

@@ -11,9 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from snpkit.errors import CheckpointError, UserError
-from snpkit.training import distributed
-from snpkit.training.checkpoint import (
+from snpkit.checkpoint import (
     Checkpoint,
     adopt,
     find_checkpoint,
@@ -22,6 +20,8 @@ from snpkit.training.checkpoint import (
     previous_of,
     save_checkpoint,
 )
+from snpkit.errors import CheckpointError, UserError
+from snpkit.training import distributed
 from snpkit.training.optimisation import (
     BufferGuard,
     load_optimizer_tensors,

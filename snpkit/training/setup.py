@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
@@ -21,6 +21,7 @@ from snpkit.evaluation.retrieval import evaluate_retrieval
 from snpkit.evaluation.tasks import check_metric
 from snpkit.language.significance import SignificanceTable
 from snpkit.language.tokenizer import load_tokenizer, train_tokenizer
+from snpkit.loading import Loaded, load_checkpoint
 from snpkit.model.base import SNPPreTrainedModel
 from snpkit.model.config import SNPConfig
 from snpkit.model.pretrained_text import config_from_bert, load_text_weights
@@ -30,9 +31,6 @@ from snpkit.training.randomness import seed_everything
 from snpkit.training.recipe import Recipe
 from snpkit.training.run import Evaluate
 from snpkit.weights import find_file
-
-if TYPE_CHECKING:
-    from snpkit.pipeline import Pipeline
 
 
 @dataclass
@@ -212,7 +210,7 @@ def make_dataset(
     return kind(manifest, clips, data.frames, data.size, training, **options)
 
 
-def start_from(checkpoint: str | Path, recipe: Recipe) -> tuple["Pipeline", SNPConfig]:
+def start_from(checkpoint: str | Path, recipe: Recipe) -> tuple[Loaded, SNPConfig]:
     """Load a checkpoint, and its configuration for the recipe's clips and frames.
 
     Of the recipe's model section only `attn_implementation` is read, which is no property of the
@@ -225,11 +223,8 @@ def start_from(checkpoint: str | Path, recipe: Recipe) -> tuple["Pipeline", SNPC
         UserError: the checkpoint's weights do not fit the frames or captions of the recipe.
         CheckpointError: there is no such checkpoint, or it is damaged.
     """
-    from snpkit.pipeline import load
-
-    data = recipe.data
-    pipeline = load(checkpoint, device="cpu")
-    config = deepcopy(pipeline.model.config)
+    data, loaded = recipe.data, load_checkpoint(checkpoint)
+    config = deepcopy(loaded.model.config)
     # The number of clips is free: it is a number of tokens. What sizes a weight stays as it is.
     seen, asked = (config.image_size, config.frames), (data.size, data.frames)
     if config.vision == "patch" and seen != asked:
@@ -247,7 +242,7 @@ def start_from(checkpoint: str | Path, recipe: Recipe) -> tuple["Pipeline", SNPC
     config.check()
     check_lengths(config, data.max_tokens)
     check_clips(config, recipe.evaluation.clips, "evaluation.clips")
-    return pipeline, config
+    return loaded, config
 
 
 def check_lengths(config: SNPConfig, tokens: int, name: str = "data.max_tokens") -> None:

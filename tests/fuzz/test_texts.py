@@ -9,13 +9,13 @@ import shutil
 import numpy as np
 import pytest
 
+from snpkit.checkpoint import save_checkpoint
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.shards_writing import write_shards
 from snpkit.language.significance import SignificanceTable
 from snpkit.language.tokenizer import train_tokenizer
 from snpkit.model.config import SNPConfig
 from snpkit.model.pretraining import SNPForPreTraining
-from snpkit.training.checkpoint import save_checkpoint
 from tests.data.annotations.builders import BUILDERS
 from tests.fuzz import running
 from tests.fuzz.damage import BINARY, TEXT

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from training_toys import ToyBatches, toy_recipe, train
 
-from snpkit import files
+from snpkit import checkpoint, files
 from snpkit.errors import CheckpointError, UserError
 from snpkit.files import read_json
-from snpkit.training import checkpoint
 from snpkit.training.folder import run_folder
 from snpkit.training.history import History, read_history
 

@@ -63,8 +63,8 @@ def test_what_cannot_be_gone_on_from_is_one_sentence(tmp_path):
         prepare(small(), manifest, start="laptop", text="bert", **SPLITS)
     with pytest.raises(UserError, match="trained on 4 frames of 64 px"):
         prepare(small(**{"data.size": 32}), manifest, start="laptop", **SPLITS)
+    from snpkit.checkpoint import save_checkpoint
     from snpkit.model.downstream import SNPForRetrieval, from_pretraining
-    from snpkit.training.checkpoint import save_checkpoint
 
     given = snpkit.load("laptop", device="cpu")
     tuned = from_pretraining("retrieval", given.model, given.model.config)

@@ -10,9 +10,8 @@ import pytest
 import torch
 from training_toys import ToyModel, ToyTable, same_weights, toy_model
 
-from snpkit.errors import CheckpointError
-from snpkit.training import checkpoint as checkpoints
-from snpkit.training.checkpoint import (
+from snpkit import checkpoint as checkpoints
+from snpkit.checkpoint import (
     adopt,
     find_checkpoint,
     has_checkpoint,
@@ -20,6 +19,7 @@ from snpkit.training.checkpoint import (
     save_checkpoint,
     verify_checkpoint,
 )
+from snpkit.errors import CheckpointError
 
 
 def save(folder, model=None, step=1):
@@ -119,8 +119,8 @@ def no_space(*arguments, **settings):
 
 
 @pytest.mark.parametrize("target", [
-    "snpkit.training.checkpoint.save_file", "snpkit.training.checkpoint.os.fsync",
-    "snpkit.training.checkpoint.os.replace", "pathlib.Path.mkdir", "pathlib.Path.write_text",
+    "snpkit.checkpoint.save_file", "snpkit.checkpoint.os.fsync",
+    "snpkit.checkpoint.os.replace", "pathlib.Path.mkdir", "pathlib.Path.write_text",
     "training_toys.ToyModel.save_pretrained", "training_toys.ToyTable.save",
 ])
 def test_a_full_disk_leaves_the_old_one_whole(tmp_path, monkeypatch, target):
