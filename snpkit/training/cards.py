@@ -65,9 +65,14 @@ GPUS = {card.name: card for card in _CARDS}
 
 @cache
 def measured_peak(device: str, dtype: torch.dtype | None) -> float:
-    """FLOP/s that this machine reaches in products of 2,048 x 2,048 numbers, the best of five."""
-    left = torch.ones((2048, 2048), dtype=dtype, device=device)
-    return 2 * 2048**3 / min(seconds_of(lambda: left @ left, device) for _ in range(5))
+    """FLOP/s that this machine reaches in products of square matrices: of so many rows, up to
+    8,192, that one takes a twentieth of a second (an emulated number format is very slow)."""
+    size, took = 128, 0.0
+    while took < 0.05 and size < 8192:
+        size *= 2
+        left = torch.ones((size, size), dtype=dtype, device=device)
+        took = min(seconds_of(lambda: left @ left, device) for _ in range(3))  # noqa: B023
+    return 2 * size**3 / took
 
 
 def seconds_of(work: Callable[[], Any], device: str) -> float:

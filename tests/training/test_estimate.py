@@ -116,6 +116,7 @@ RECIPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is Linux's")
 @pytest.mark.parametrize("name", RECIPES)
 def test_peak_memory_is_that_of_a_process_that_trains(name):
@@ -150,7 +151,7 @@ def test_the_tracker_counts_what_a_chain_of_layers_keeps(checkpointed):
 
 def test_a_micro_batch_lowers_activations_alone():
     whole, sliced = (
-        estimate_step(tiny(data__batch_size=16, optimisation__micro_batch=size), CPU)
+        estimate_step(tiny(data__batch_size=12, optimisation__micro_batch=size), CPU)
         for size in (None, 4)
     )
     assert sliced.memory.activations < 0.6 * whole.memory.activations
@@ -161,7 +162,10 @@ def test_a_micro_batch_lowers_activations_alone():
 
 
 def test_a_step_of_many_slices_follows_from_fewer():
-    recipe = tiny(data__batch_size=17, optimisation__micro_batch=1, model__negatives=1)
+    # Without masked words: their number is rounded up to a multiple of 16.
+    tasks = ["gvtm_text_video", "gvtm_cross_modal", "lvwm"]
+    recipe = tiny(data__batch_size=17, optimisation__micro_batch=1, model__negatives=1,
+                  model__tasks=tasks, model__vision="features")  # fmt: skip
     followed = estimate_step(recipe, T4)
     whole = estimate._take_step(recipe, T4, 17, 1, 30)
     assert followed.flops == pytest.approx(whole.flops, rel=1e-6)
