@@ -12,8 +12,7 @@ mode counts what is allocated and freed meanwhile, and the FLOPs of products and
 
 import weakref
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from math import prod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -37,7 +36,7 @@ from snpkit.training.recipe import Recipe, override
 
 UTILISATION = 0.35  # of a card's peak: what training of networks of this size usually reaches
 RESERVE = 0.1  # of a card's memory: CUDA's own, and what fragmentation makes unusable
-_MICRO_BATCHES = (64, 32, 16, 8, 4, 2, 1)  # tried where a recipe does not fit
+_MICRO_BATCHES = (64, 32, 16, 8, 4)  # tried where a recipe does not fit
 _FUSED = "_scaled_dot_product_flash_attention"
 _FLOPS = flop_registry | {  # torch counts for GPUs alone
     getattr(aten, f"{_FUSED}_for_cpu{way}"): flop_registry[getattr(aten, _FUSED + way)]
@@ -142,10 +141,6 @@ class Tracker(TorchDispatchMode):
 def estimate_step(recipe: Recipe, card: Card, *, gpus: int = 1, tokens: int | None = None) -> Step:
     """Memory and FLOPs of one of the recipe's steps, in one of `gpus` processes that share it.
 
-    With a `micro_batch` far below the batch the step is taken at 2, 3 and 4 micro-batches, and the
-    rest follows: FLOPs and bytes are then a constant, a part that grows with the batch, and one
-    that grows with its square.
-
     Args:
         tokens: of every caption with [CLS] and [SEP]; None = as many as the recipe allows.
 
@@ -158,19 +153,8 @@ def estimate_step(recipe: Recipe, card: Card, *, gpus: int = 1, tokens: int | No
     if rest or batch < 2:
         raise UserError(f"A batch of {recipe.data.batch_size} does not divide among {gpus} cards; "
                         "change --gpus or --set data.batch_size.")  # fmt: skip
-    micro = recipe.optimisation.micro_batch
     tokens = min(tokens or recipe.data.max_tokens, recipe.data.max_tokens)
-    if not micro or batch <= 16 * micro or batch % micro or gpus > 1:
-        return _take_step(recipe, card, batch, gpus, tokens)
-    sizes = [2 * micro, 3 * micro, 4 * micro]
-    steps = [_take_step(recipe, card, size, 1, tokens) for size in sizes]
-    # Lagrange's polynomial through the three.
-    shares = [prod((batch - x) / (own - x) for x in sizes if x != own) for own in sizes]
-    pairs = list(zip(shares, steps, strict=True))
-    parts = {name: sum(share * getattr(step.memory, name) for share, step in pairs)
-             for name in Memory.__dataclass_fields__}  # fmt: skip
-    flops = sum(share * step.flops for share, step in pairs)
-    return replace(steps[0], memory=Memory(**parts), flops=flops)
+    return _take_step(recipe, card, batch, gpus, tokens)
 
 
 def _take_step(recipe: Recipe, card: Card, batch: int, gpus: int, tokens: int) -> Step:
@@ -270,14 +254,17 @@ def fits(step: Step, memory: float) -> bool:
     return step.memory.peak <= (1 - RESERVE) * memory
 
 
-def largest_micro_batch(recipe: Recipe, card: Card, **options: Any) -> int | None:
-    """The largest power of two up to 64 that as `micro_batch` makes the recipe fit the card; None
+def largest_micro_batch(recipe: Recipe, card: Card, *, gpus: int = 1, **options: Any) -> int | None:
+    """The largest power of two, 64 to 4, that as `micro_batch` makes the recipe fit the card; None
     = none does. Options as in `estimate_step`."""
-    share = recipe.data.batch_size // options.get("gpus", 1)
+    share = recipe.data.batch_size // gpus
     limit = min(recipe.optimisation.micro_batch or share, share)
     for size in (one for one in _MICRO_BATCHES if one < limit):
         smaller = override(recipe, {"optimisation.micro_batch": size})
-        if fits(estimate_step(smaller, card, **options), card.memory):
+        # What two slices need at least is known soon; a whole batch takes no less.
+        two = override(smaller, {"data.batch_size": gpus * min(share, 2 * size)})
+        steps = (estimate_step(one, card, gpus=gpus, **options) for one in (two, smaller))
+        if all(fits(step, card.memory) for step in steps):
             return size
     return None
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -161,15 +162,13 @@ def test_a_micro_batch_lowers_activations_alone():
         8 * whole.parameters, rel=0.01)  # fmt: skip
 
 
-def test_a_step_of_many_slices_follows_from_fewer():
-    # Without masked words: their number is rounded up to a multiple of 16.
-    tasks = ["gvtm_text_video", "gvtm_cross_modal", "lvwm"]
-    recipe = tiny(data__batch_size=17, optimisation__micro_batch=1, model__negatives=1,
-                  model__tasks=tasks, model__vision="features")  # fmt: skip
-    followed = estimate_step(recipe, T4)
-    whole = estimate._take_step(recipe, T4, 17, 1, 30)
-    assert followed.flops == pytest.approx(whole.flops, rel=1e-6)
-    assert followed.memory.peak == pytest.approx(whole.memory.peak, rel=0.02)
+def test_the_largest_micro_batch_that_fits_is_found():
+    """Exactly those cards fit that have the memory which a step with it takes, and a tenth more."""
+    recipe = tiny(data__batch_size=12)
+    peak = estimate_step(tiny(data__batch_size=12, optimisation__micro_batch=8), T4).memory.peak
+    for memory, expected in ((peak / 0.899, 8), (peak / 0.901, 4), (1e5, None)):
+        card = replace(T4, memory=memory)
+        assert estimate.largest_micro_batch(recipe, card) == expected
 
 
 def test_several_cards_share_a_batch_but_compare_all_of_it():
