@@ -27,8 +27,7 @@ from snpkit.training.device import prepare_cpu
 from snpkit.training.estimate import estimate_step
 from snpkit.training.example import model_config
 from snpkit.training.loop import new_run, pretrain, train_step
-from snpkit.training.recipes import get_recipe
-from snpkit.training.schema import override
+from snpkit.training.recipe import get_recipe, override
 from snpkit.training.setup import prepare
 from tests.benchmarks.gpu_processes import STILL, TINY, TINY_RUN, check_two_processes, random_batch
 

@@ -11,8 +11,7 @@ from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training import distributed
 from snpkit.training.example import example_batch, model_config
 from snpkit.training.loop import new_run, train_step
-from snpkit.training.recipes import get_recipe
-from snpkit.training.schema import override
+from snpkit.training.recipe import get_recipe, override
 
 STILL = {"model.hidden_dropout_prob": 0.0, "model.attention_probs_dropout_prob": 0.0}
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
