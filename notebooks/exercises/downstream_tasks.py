@@ -9,8 +9,8 @@ from torch import Tensor
 
 from snpkit.data.samples import VideoText
 from snpkit.data.synthetic.tasks import OPTIONS
-from snpkit.evaluation.answering import accuracy, commonest_by_type
-from snpkit.evaluation.metrics import rank_of_truth
+from snpkit.evaluation.answering import commonest_by_type
+from snpkit.evaluation.metrics import accuracy, rank_of_truth
 from snpkit.evaluation.retrieval import dual_softmax
 from snpkit.training.finetuning import label_set
 

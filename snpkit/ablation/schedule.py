@@ -17,7 +17,7 @@ from snpkit.ablation.corpus import make_corpus
 from snpkit.ablation.plan import Plan
 from snpkit.ablation.runs import Job, Workplace, read_record, run_job
 from snpkit.errors import UserError
-from snpkit.training.device import available_cores
+from snpkit.machine import available_cores
 
 Tell = Callable[[str], None]
 

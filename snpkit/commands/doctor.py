@@ -71,7 +71,8 @@ def _package(name: str) -> str:
 def _device() -> str:
     import torch
 
-    from snpkit.training.device import autocast_dtype, available_cores, choose_device
+    from snpkit.machine import available_cores
+    from snpkit.training.device import autocast_dtype, choose_device
 
     device = choose_device()
     dtype = autocast_dtype("auto", device) or torch.float32

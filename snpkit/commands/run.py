@@ -149,7 +149,7 @@ def _facts(
     import torch
 
     from snpkit.commands.facts import command_line, machine_facts
-    from snpkit.training.device import peak_memory
+    from snpkit.machine import peak_memory
 
     parameters = sum(parameter.numel() for parameter in setup.model.parameters())
     peak = peak_memory(torch.device("cpu"))  # of the program, wherever it trains

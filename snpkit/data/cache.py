@@ -24,6 +24,7 @@ from snpkit.data.samples import IndexedRows, Manifest, VideoText
 from snpkit.data.unreadable import UnreadableReport
 from snpkit.errors import UserError, VideoError
 from snpkit.files import read_json, write_json
+from snpkit.machine import available_cores
 from snpkit.video.guarded_reading import GuardedReader
 from snpkit.video.index import VideoIndex
 from snpkit.video.reader import open_index, read_indexed, window_of
@@ -140,7 +141,7 @@ class FrameCache:
     ) -> "FrameCache":
         report = UnreadableReport(len(rows))
         guard = GuardedReader(guard_seconds) if guard_seconds else None
-        workers = workers or (1 if guard else 2) * core_count()
+        workers = workers or (1 if guard else 2) * available_cores()
         run = partial(_run, report=report, workers=workers, progress=progress)
         kind = _Clips if guard is None else partial(_GuardedClips, guard=guard)
         clips = kind(manifest, rows, kept)
@@ -342,13 +343,6 @@ def _digest(
             facts = [name]
         parts.update(json.dumps(facts).encode())
     return parts.hexdigest()[:24]
-
-
-def core_count() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _run(

@@ -13,13 +13,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from snpkit.data.cache import clip_name, core_count
+from snpkit.data.cache import clip_name
 from snpkit.data.samples import Manifest
 from snpkit.data.shards import INDEX, VERSION, table_lines
 from snpkit.data.shards_packing import pack_clip, packed_suffix
 from snpkit.data.unreadable import UnreadableReport
 from snpkit.errors import UserError, VideoError
 from snpkit.files import atomic_path, write_json, write_text
+from snpkit.machine import available_cores
 from snpkit.video.guarded import ReaderPool
 
 
@@ -87,7 +88,7 @@ def write_shards(
     # No index until all is there: nobody trains on half of a data set unawares.
     (folder / INDEX).unlink(missing_ok=True)
     bar = tqdm(total=done.report.clips, desc="shards", unit="file", disable=not progress)
-    with bar, ReaderPool(workers or core_count(), seconds=seconds) as pool:
+    with bar, ReaderPool(workers or available_cores(), seconds=seconds) as pool:
         for head in _heads(manifest, folder, plans, size, pool, bar, done):
             _note(done, head)
     if len(done.report) == done.report.clips:

@@ -18,6 +18,7 @@ from snpkit.evaluation.encoding import (
     evaluating,
     to_model,
 )
+from snpkit.evaluation.metrics import accuracy
 from snpkit.language.tokenizer import encode_captions
 from snpkit.model.downstream import choice_logits
 
@@ -26,17 +27,6 @@ if TYPE_CHECKING:
     from snpkit.model.downstream import SNPForQuestionAnswering
 
 _CHUNK = 128  # questions of one cross-modal pass
-
-
-def accuracy(predicted: Sequence[Any], true: Sequence[Any]) -> float:
-    """Share of equal pairs, in percent.
-
-    Raises:
-        UserError: nothing to compare, or lists of different length.
-    """
-    if not true or len(predicted) != len(true):
-        raise UserError(f"Accuracy compares {len(true)} truths with {len(predicted)} predictions.")
-    return 100 * sum(p == t for p, t in zip(predicted, true, strict=True)) / len(true)
 
 
 def commonest_by_type(rows: Iterable[VideoText]) -> dict[str, str]:

@@ -10,6 +10,7 @@ R@K is the share of queries, in percent, whose rank is at most K.
 
 from collections.abc import Mapping, Sequence
 from math import comb
+from typing import Any
 
 import numpy as np
 import torch
@@ -181,19 +182,15 @@ def both_directions(
     }
 
 
-def accuracy(predictions: Sequence | Tensor, labels: Sequence | Tensor) -> float:
-    """Percent of predictions that equal their label; [samples] each.
+def accuracy(predicted: Sequence[Any], true: Sequence[Any]) -> float:
+    """Share of predictions that equal the truth, in percent; [samples] each.
 
     Raises:
-        UserError: no samples, or a different number of predictions and labels.
+        UserError: nothing to compare, or lists of different length.
     """
-    predictions, labels = np.asarray(predictions), np.asarray(labels)
-    if predictions.shape != labels.shape or predictions.ndim != 1 or not len(labels):
-        raise UserError(
-            f"Accuracy needs as many predictions as labels, not {predictions.shape} and "
-            f"{labels.shape}."
-        )
-    return 100.0 * float(np.mean(predictions == labels))
+    if not len(true) or len(predicted) != len(true):
+        raise UserError(f"Accuracy compares {len(true)} truths with {len(predicted)} predictions.")
+    return 100 * sum(bool(p == t) for p, t in zip(predicted, true, strict=True)) / len(true)
 
 
 def mean_and_spread(runs: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:

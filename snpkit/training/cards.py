@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from snpkit.machine import total_memory
 from snpkit.model import shared, slices
-from snpkit.training.device import autocast_dtype, total_memory
+from snpkit.training.device import autocast_dtype
 
 
 @dataclass(frozen=True)

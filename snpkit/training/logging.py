@@ -11,8 +11,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from snpkit.errors import UserError, listed
+from snpkit.machine import current_memory
 from snpkit.training import distributed
-from snpkit.training.device import current_memory
 from snpkit.training.history import History
 from snpkit.training.run import TrainingResult
 

@@ -31,7 +31,7 @@ def mining_subject(source: Path | None, workers: int) -> Subject:
         UserError: the file cannot be read or holds no captions; `workers` is less than 1.
     """
     from snpkit.language.caption_files import read_captions
-    from snpkit.training.device import available_cores
+    from snpkit.machine import available_cores
 
     if workers < 1:
         raise UserError(f"--workers is {workers}; mining takes at least one process.")

@@ -101,7 +101,7 @@ def timed(work: Turn) -> Answer:
     """Do the work once and time it."""
     import torch
 
-    from snpkit.training.device import peak_memory
+    from snpkit.machine import peak_memory
 
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     start = clock()

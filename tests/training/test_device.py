@@ -10,7 +10,6 @@ from snpkit.errors import UserError
 from snpkit.training import device as devices
 from snpkit.training.device import (
     autocast_dtype,
-    available_cores,
     choose_device,
     prepare_cpu,
 )
@@ -59,23 +58,6 @@ def test_named_precisions():
     assert autocast_dtype("fp16", CUDA) is torch.float16
     with pytest.raises(UserError, match="fp16 needs a CUDA device, this run is on cpu"):
         autocast_dtype("fp16", CPU)
-
-
-@pytest.mark.parametrize(("content", "cores"), [
-    ("200000 100000", 2), ("150000 100000", 2), ("max 100000", None), ("", None), ("x y", None)])
-def test_a_containers_quota(tmp_path, content, cores):
-    file = tmp_path / "cpu.max"
-    file.write_text(content)
-    assert devices._container_cores(file) == cores
-    assert devices._container_cores(tmp_path / "nothing") is None
-
-
-def test_cores_are_the_smaller_of_affinity_and_quota(monkeypatch):
-    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    monkeypatch.setattr(devices, "_container_cores", lambda: 3)
-    assert available_cores() == 3
-    monkeypatch.setattr(devices, "_container_cores", lambda: 64)
-    assert available_cores() == 8
 
 
 def test_threads_and_denormals(monkeypatch):
@@ -145,7 +127,8 @@ def test_rounding_is_noticed(monkeypatch):
 
 _MANY_SHAPES = """
 import sys, torch
-from snpkit.training.device import current_memory, prepare_cpu
+from snpkit.machine import current_memory
+from snpkit.training.device import prepare_cpu
 
 prepare_cpu(1)
 number = getattr(torch, sys.argv[1])

@@ -73,7 +73,8 @@ _TRAINS = """
 import ctypes, gc, json, sys
 from pathlib import Path
 import torch
-from snpkit.training.device import current_memory, peak_memory, prepare_cpu
+from snpkit.machine import current_memory, peak_memory
+from snpkit.training.device import prepare_cpu
 from snpkit.training.estimate import example_batch, model_config
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.loop import new_run, train_step

@@ -18,6 +18,7 @@ from snpkit.data.synthetic.plan import ClipPlan, CorpusSettings, plan_corpus
 from snpkit.data.synthetic.render import Box, ClipForm, Rendered, render, write_video
 from snpkit.errors import UserError
 from snpkit.files import read_json, write_json
+from snpkit.machine import available_cores
 from snpkit.spawning import check_main_guard
 
 FORMAT = 1  # raised whenever the same settings would give other pixels or captions
@@ -117,9 +118,8 @@ def _worker_count(workers: int | None, clips: int) -> int:
         if workers < 1:
             raise UserError(f"workers must be at least 1, not {workers}.")
         return workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     # A new process costs about as much time as a hundred clips.
-    return min(cores or 1, max(1, clips // 100))
+    return min(available_cores(), max(1, clips // 100))
 
 
 def _prepare(folder: Path, identity: dict[str, Any]) -> None:
