@@ -24,7 +24,7 @@ def curves_figure(
 
     Args:
         metric: "r1", "r5", "r10" or "matching_r10".
-        over: steps, or processor seconds.
+        over: steps, or CPU seconds.
     Returns:
         None where no run of the table is finished.
     """
@@ -36,7 +36,7 @@ def curves_figure(
             panels[corpus["title"]] = {row["title"]: _curve(row, metric, over) for row in own}
     if not panels:
         return None
-    unit = "step" if over == "steps" else "processor time, s"
+    unit = "step" if over == "steps" else "CPU time, s"
     return learning_curves(panels, unit=unit, label=f"{NAMES[metric]}, %")
 
 

@@ -110,8 +110,8 @@ class Plan:
     def identity_of(self, corpus: str, row: str, seed: int) -> dict[str, Any]:
         """What decides the numbers of a run, as JSON values: to know a finished one by."""
         recipes = {"recipe": self.recipe_of(row, seed), "questions": self.questions_of(row, seed)}
-        told = {name: recipe and _numbers_of(recipe) for name, recipe in recipes.items()}
-        return told | {"corpus": asdict(self.corpora[corpus].parsed()), "top_k": self.top_k}
+        described = {name: recipe and _numbers_of(recipe) for name, recipe in recipes.items()}
+        return described | {"corpus": asdict(self.corpora[corpus].parsed()), "top_k": self.top_k}
 
 
 def shipped_plans() -> dict[str, Path]:

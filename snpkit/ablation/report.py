@@ -59,7 +59,7 @@ def markdown_tables(plan: Plan, results: Mapping[str, Any]) -> str:
                 f"## Table {name}, {corpus['title']}: {table.title}",
                 "Same steps:",
                 _same_steps(corpus["rows"], found["rows"], table.baseline),
-                f"Same time, {seconds:.0f} s of processor time: so long takes "
+                f"Same time, {seconds:.0f} s of CPU time: so long takes "
                 f"{corpus['rows'][found['fastest']]['title']}.",
                 _same_time(corpus["rows"], found["rows"], table.baseline),
             ]

@@ -65,7 +65,7 @@ def jobs_of(plan: Plan, only: Collection[str] = (), seeds: int | None = None) ->
 def run_all(place: Workplace, jobs: list[Job], workers: int = 1, tell: Tell = print) -> Outcome:
     """Do all runs that are not finished.
 
-    A run that cannot be done is told of, and no other seed of its row is tried on that corpus.
+    A run that cannot be done is reported, and no other seed of its row is tried on that corpus.
 
     Raises:
         UserError: a finished run is of another plan; a worker process died.

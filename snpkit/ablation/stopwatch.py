@@ -19,7 +19,7 @@ class TimedBatches:
 
     Attributes:
         seconds: wall time of the steps so far.
-        cpu_seconds: processor time of this process meanwhile, over all its threads. It hardly
+        cpu_seconds: CPU time of this process meanwhile, over all its threads. It hardly
             changes where other programs want the same cores, which wall time does.
     """
 

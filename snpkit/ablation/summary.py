@@ -1,7 +1,7 @@
 """From the records of finished runs to one small set of results: every row, curve and comparison.
 
 Two comparisons are made of each table. *Same steps*: each run's last evaluation. *Same time*: each
-run at the processor time in which the fastest row of the table did all its steps, read off between
+run at the CPU time in which the fastest row of the table did all its steps, read off between
 two evaluations.
 """
 
