@@ -5,6 +5,7 @@ A folder or hub repository holds `model.safetensors`, or its shards beside
 itself it follows what a config.json, an index or an adapter names, wherever that leads.
 """
 
+import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,21 @@ MOST_NUMBERS = 20_000_000_000  # parameters of one network
 _PARTS = 50_000  # modules, parameters and buffers: far more than any model here has
 
 
+@contextmanager
+def one_sentence_only() -> Iterator[None]:
+    """Keep the warnings of the hub's and of transformers' loaders away: each retry and each tensor
+    that does not fit is a line of theirs, and an error of ours says it."""
+    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
 def find_file(source: str | Path, name: str, **hub: Any) -> Path | None:
     """A file of a directory or of a hub repository; None when it is not there.
 
@@ -35,7 +51,8 @@ def find_file(source: str | Path, name: str, **hub: Any) -> Path | None:
     if Path(source).is_dir():
         return own_file(source, name)
     try:
-        found = cached_file(str(source), name, **hub)
+        with one_sentence_only():
+            found = cached_file(str(source), name, **hub)
     except (OSError, ValueError):  # no such repository, no such file in it, or no network
         return None
     return None if found is None else Path(found)
@@ -223,5 +240,5 @@ def pretrained(
     weights = read_weights(source, **hub)
     # Parts that are new here may come on top; they and the tensors filled in are counted as well.
     held = sum(value.numel() for value in weights.values())
-    with bounded(8 * held + 1_000_000_000):
+    with bounded(8 * held + 1_000_000_000), one_sentence_only():
         return fill(None, *arguments, config=config, state_dict=weights, **options)

@@ -1,6 +1,7 @@
 """Checkpoints of strangers: no code of theirs runs, and nothing outside their folder is read."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from snpkit.loading import load_model
 from snpkit.model.config import SNPConfig
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.model.vision.backbones import KINDS, _checked_config, build_backbone
-from snpkit.weights import bounded, match, read_weights
+from snpkit.weights import bounded, find_file, match, read_weights
 from tests.model.cases import small_config
 
 TINY_RESNET = {"embedding_size": 4, "hidden_sizes": [4, 8, 8, 16], "depths": [1, 2, 1, 1]}
@@ -387,3 +388,13 @@ def test_tensors_are_matched_strictly_by_name_and_shape() -> None:
     assert faults == ["x.wrong (shape [3, 2], not [2])", "y.twice (given twice)",
                       "x.more (unknown)", "absent (missing)"]  # fmt: skip
     assert match(own, [(name, name, value) for name, value in own.items()])[1] == []
+
+
+def test_a_hub_out_of_reach_is_one_sentence(capfd, monkeypatch):
+    def without_network(*_, **__):
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s [Retry 1/5].")
+        raise OSError("no network")
+
+    monkeypatch.setattr("snpkit.weights.cached_file", without_network)
+    assert find_file("nobody/nothing", "config.json") is None
+    assert capfd.readouterr().err == ""

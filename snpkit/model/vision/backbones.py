@@ -185,6 +185,7 @@ def _load(kind: type[PreTrainedModel], source: str, config: PretrainedConfig) ->
         backbone, info = pretrained(
             kind.from_pretrained, config, source,
             dtype=torch.get_default_dtype(), output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are reported below
         )  # fmt: skip
     except CheckpointError:
         raise
@@ -195,6 +196,8 @@ def _load(kind: type[PreTrainedModel], source: str, config: PretrainedConfig) ->
     unknown = [name for name in info["unexpected_keys"] if not _HEADS.match(name)]
     faults = [f"{name} (missing)" for name in sorted(missing)]
     faults += [f"{name} (unknown)" for name in sorted(unknown)]
+    faults += [f"{name} (of another shape)" for name, *_ in sorted(info["mismatched_keys"])]
     if faults:
-        raise CheckpointError(f"The weights in {source} do not fit the encoder: {listed(faults)}.")
+        named = listed(faults, 3)
+        raise CheckpointError(f"The weights in {source} do not fit the encoder: {named}.")
     return backbone
