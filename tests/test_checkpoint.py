@@ -8,7 +8,6 @@ import shutil
 
 import pytest
 import torch
-from training_toys import ToyModel, ToyTable, same_weights, toy_model
 
 from snpkit import checkpoint as checkpoints
 from snpkit.checkpoint import (
@@ -20,6 +19,7 @@ from snpkit.checkpoint import (
     verify_checkpoint,
 )
 from snpkit.errors import CheckpointError
+from tests.training.training_toys import ToyModel, ToyTable, same_weights, toy_model
 
 
 def save(folder, model=None, step=1):
@@ -121,7 +121,7 @@ def no_space(*arguments, **settings):
 @pytest.mark.parametrize("target", [
     "snpkit.checkpoint.save_file", "snpkit.checkpoint.os.fsync",
     "snpkit.checkpoint.os.replace", "pathlib.Path.mkdir", "pathlib.Path.write_text",
-    "training_toys.ToyModel.save_pretrained", "training_toys.ToyTable.save",
+    "tests.training.training_toys.ToyModel.save_pretrained", "tests.training.training_toys.ToyTable.save",
 ])
 def test_a_full_disk_leaves_the_old_one_whole(tmp_path, monkeypatch, target):
     save(tmp_path / "last", step=1)

@@ -42,8 +42,9 @@ def shared_step(rank, world, port, kind, file):
     distributed.init_if_needed(device)
     # Grid features: batch norms of a patch encoder would see their own rows alone on a CPU.
     recipe = override(get_recipe("laptop"), TINY_RUN | {
-        "model.vision": "features", "model.negatives": "all", "optimisation.precision": "fp32",
+        "model.negatives": "all", "optimisation.precision": "fp32",
     })  # fmt: skip
+    recipe = recipe.model_copy(update={"model": recipe.model | {"vision": "features"}})
     torch.manual_seed(2)
     config = model_config(recipe)
     run = new_run(SNPForPreTraining(config), [None], recipe, Path(), device)

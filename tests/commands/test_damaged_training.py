@@ -65,9 +65,9 @@ def test_training_ends_and_counts_them(damaged, reading, tmp_path, capsys, monke
     [
         ("laptop", False, (), 0),  # its clips are generated
         ("laptop", True, (), 60),
-        ("laptop", True, ("data.guard_seconds=0",), 0),
+        ("laptop", True, (("data.guard_seconds=0",),), 0),
         ("gpu_subset", False, (), 60),
-        ("gpu_subset", True, ("data.guard_seconds=5",), 5),
+        ("gpu_subset", True, (("data.guard_seconds=5",),), 5),
     ],
 )
 def test_clips_of_the_users_own_are_read_behind_a_guard(name, given, changes, seconds):
