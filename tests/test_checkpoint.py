@@ -121,7 +121,8 @@ def no_space(*arguments, **settings):
 @pytest.mark.parametrize("target", [
     "snpkit.checkpoint.save_file", "snpkit.checkpoint.os.fsync",
     "snpkit.checkpoint.os.replace", "pathlib.Path.mkdir", "pathlib.Path.write_text",
-    "tests.training.training_toys.ToyModel.save_pretrained", "tests.training.training_toys.ToyTable.save",
+    "tests.training.training_toys.ToyModel.save_pretrained",
+    "tests.training.training_toys.ToyTable.save",
 ])
 def test_a_full_disk_leaves_the_old_one_whole(tmp_path, monkeypatch, target):
     save(tmp_path / "last", step=1)

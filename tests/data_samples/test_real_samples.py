@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from snpkit.data import real_samples
-from snpkit.data.real_clips import CLIPS, SOURCES
-from snpkit.data.real_samples import cut_frames, make, write_clip
+from data_samples.tools import real_samples
+from data_samples.tools.real_clips import CLIPS, SOURCES
+from data_samples.tools.real_samples import cut_frames, make, write_clip
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.errors import UserError
 

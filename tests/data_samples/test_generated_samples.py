@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from snpkit.data.generated_samples import sample_rows
+from data_samples.tools.generated_samples import sample_rows
 from snpkit.data.samples import Manifest, sample_manifest
 from snpkit.data.synthetic import CorpusSettings
 from snpkit.data.synthetic.plan import plan_corpus

@@ -1,6 +1,6 @@
 """Choose the generated clips that data_samples ships (for maintainers).
 
-    python -m snpkit.data.generated_samples CORPUS data_samples
+    python -m data_samples.tools.generated_samples CORPUS data_samples
 
 They come from the corpus's test split, so that the shipped checkpoint has seen none of their
 compositions. Every noun is shown once. Each clip has its own caption and a second one, a question

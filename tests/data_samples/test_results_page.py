@@ -9,8 +9,8 @@ from statistics import fmean, stdev
 
 import pytest
 
+from data_samples.tools.results_page import read_results, results_page, write_results
 from snpkit.errors import UserError
-from snpkit.explore.results_page import read_results, results_page, write_results
 
 FOUND = {"r1": 10.0, "r5": 20.0, "r10": 30.0, "median_rank": 12.0, "mean_rank": 20.0}
 
@@ -145,7 +145,7 @@ def test_an_unfinished_run_and_an_empty_folder_are_named(results, tmp_path):
 
 
 def test_the_command_writes_the_page_or_says_one_sentence(results, tmp_path):
-    module = [sys.executable, "-m", "snpkit.explore.results_page"]
+    module = [sys.executable, "-m", "data_samples.tools.results_page"]
     page = tmp_path / "RESULTS.md"
     done = subprocess.run([*module, str(results), str(page)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

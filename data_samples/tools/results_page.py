@@ -1,6 +1,6 @@
 """Write the page of all measured results: every number of a run's file, with its command.
 
-    python -m snpkit.explore.results_page runs/results data_samples/checkpoints/laptop/RESULTS.md
+    python -m data_samples.tools.results_page runs/results RESULTS.md
 
 The folder holds, for each of the tasks retrieval, qa and multichoice, what there is of
 

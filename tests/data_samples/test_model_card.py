@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import snpkit
-from snpkit.commands.model_card import ship
+from data_samples.tools.model_card import ship
 from snpkit.errors import UserError
 
 

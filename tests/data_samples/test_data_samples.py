@@ -6,8 +6,8 @@ from pathlib import Path
 import av
 import pytest
 
-from snpkit.data.real_clips import CLIPS, SOURCES
-from snpkit.data.real_samples import rows_of
+from data_samples.tools.real_clips import CLIPS, SOURCES
+from data_samples.tools.real_samples import rows_of
 from snpkit.data.samples import VideoText, sample_manifest, samples_folder
 
 FOLDER = samples_folder()

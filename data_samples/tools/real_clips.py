@@ -1,7 +1,7 @@
 """The real clips of data_samples: where each was cut and what it shows.
 
 The captions, questions and choices were written by looking at the frames of the finished clips;
-`snpkit.data.real_samples` makes the files from this table.
+`data_samples.tools.real_samples` makes the files from this table.
 """
 
 from dataclasses import dataclass

@@ -1,11 +1,11 @@
 """Write the model card of a finished `snpkit run`, and ship its checkpoint.
 
-    python -m snpkit.commands.model_card runs/long data_samples/checkpoints/laptop
+    python -m data_samples.tools.model_card runs/long data_samples/checkpoints/laptop
 
 The card is a README.md whose every number is read from the files of the run. A run of `snpkit
 pretrain` has no metrics.json; give it what `snpkit evaluate RUN/last --json` printed:
 
-    python -m snpkit.commands.model_card runs/hour data_samples/checkpoints/laptop \\
+    python -m data_samples.tools.model_card runs/hour data_samples/checkpoints/laptop \\
         --metrics hour.json --command "snpkit pretrain laptop ..." --command "snpkit ..."
 """
 
