@@ -183,7 +183,8 @@ def _assumptions(card: "Card", gpus: int, tokens: int | None, *, measured: bool)
         "time: FLOPs / (peak x utilisation); decoding keeps up and nothing else waits",
         "utilisation: " + ("measured on this machine, in its own number format, of the speed of "
         "large products here" if measured else "a usual share; --measure takes real steps here"),
-        "frame cache: one clip a pair, at the recipe's size, as bytes",
+        "frame cache: one clip a pair, as bytes; without data.cache_frames it keeps all frames of "
+        "a clip, of which those of one sample are counted",
     ]  # fmt: skip
     if card.name == "cpu":
         lines.append("peak speed: of large products, measured here; attention as on this machine")
