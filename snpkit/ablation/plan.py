@@ -4,22 +4,33 @@ A plan is a JSON file; `plans/` holds the shipped ones. Rows are changes of one 
 dotted names that `snpkit pretrain --set` takes.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
 
 from snpkit.data.synthetic.plan import CorpusSettings
-from snpkit.errors import UserError
+from snpkit.errors import UserError, listed
 from snpkit.files import read_json
-from snpkit.training.recipe import Recipe, get_recipe, override, recipe_to_dict
+from snpkit.training.recipe import (
+    LOOSE,
+    Count,
+    Recipe,
+    Section,
+    get_recipe,
+    override,
+    recipe_to_dict,
+    sentence_of,
+)
 
 _WORDS = ("name", "choices")  # of a recipe: words, which change no number
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Section):
     """One way of training.
 
     Attributes:
@@ -28,11 +39,10 @@ class Row:
     """
 
     title: str
-    changes: dict[str, Any] = field(default_factory=dict)
+    changes: dict[str, Any] = Field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(Section):
     """Rows to be shown and compared together.
 
     Attributes:
@@ -43,11 +53,10 @@ class Table:
 
     title: str
     baseline: str
-    rows: tuple[str, ...]
+    rows: Annotated[tuple[str, ...], LOOSE]
 
 
-@dataclass(frozen=True)
-class Corpus:
+class Corpus(Section):
     """A generated corpus; its "train" split is trained on, its "test" split measured with.
 
     Attributes:
@@ -56,15 +65,14 @@ class Corpus:
     """
 
     title: str
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = Field(default_factory=dict)
 
     def parsed(self) -> CorpusSettings:
         """The settings of the corpus."""
         return CorpusSettings(**self.settings)
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Section):
     """Everything that decides the numbers of an ablation.
 
     Attributes:
@@ -85,12 +93,39 @@ class Plan:
     corpora: dict[str, Corpus]
     rows: dict[str, Row]
     tables: dict[str, Table]
-    changes: dict[str, Any] = field(default_factory=dict)
-    seeds: int = 5
-    evaluate_every: int = 50
-    top_k: int = 20
+    changes: dict[str, Any] = Field(default_factory=dict)
+    seeds: Count = 5
+    evaluate_every: Count = 50
+    top_k: Count = 20
     questions: dict[str, Any] | None = None
-    notes: tuple[str, ...] = ()
+    notes: Annotated[tuple[str, ...], LOOSE] = ()
+
+    def _rules(self) -> Iterator[tuple[bool, str]]:
+        for name in ("corpora", "rows", "tables"):
+            yield bool(getattr(self, name)), f"{name} is empty"
+            for key in getattr(self, name):
+                yield re.fullmatch(r"[\w-]+", key, re.ASCII) is not None, (
+                    f"{key!r} of {name} names a folder: letters, digits, - and _ only"
+                )
+        for name, table in self.tables.items():
+            for row in (*table.rows, table.baseline):
+                yield row in self.rows, f"the table {name} names {row!r}, which is no row"
+            yield table.baseline in table.rows, f"the baseline of {name} is none of its rows"
+        for row in self.rows:
+            try:
+                self.recipe_of(row, 0), self.questions_of(row, 0)
+            except UserError as error:
+                yield False, f"row {row!r}: {str(error).removesuffix('.')}"
+        for name, corpus in self.corpora.items():
+            unknown = sorted(set(corpus.settings) - {item.name for item in fields(CorpusSettings)})
+            yield not unknown, f"the corpus {name} has no setting {listed(unknown, 1)!r}"
+            try:
+                settings = corpus.parsed()
+                settings.check()
+            except (UserError, TypeError) as error:
+                yield False, f"the corpus {name}: {str(error).removesuffix('.')}"
+            enough = min(settings.train, settings.test) > 1
+            yield enough, f"the corpus {name} needs train and test"
 
     def recipe_of(self, row: str, seed: int) -> Recipe:
         """The recipe of a run."""
@@ -132,80 +167,11 @@ def load_plan(name_or_path: str) -> Plan:
         raise UserError(f"There is no plan {name_or_path!r}; choose one of {known}, or a .json.")
     values = read_json(path)
     try:
-        plan = _build(Plan, values, "the plan")
-        _check(plan)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    return plan
+        return Plan.model_validate(values)
+    except ValidationError as error:
+        known = [name for kind in (Plan, Row, Table, Corpus) for name in kind.model_fields]
+        raise UserError(f"{path}: {sentence_of(error, known, 'the plan')}.") from None
 
 
 def _numbers_of(recipe: Recipe) -> dict[str, Any]:
     return {k: v for k, v in recipe_to_dict(recipe).items() if k not in _WORDS}
-
-
-_PARTS = {"corpora": Corpus, "rows": Row, "tables": Table}
-_TYPES = {"name": str, "title": str, "recipe": str, "baseline": str, "changes": dict,
-          "settings": dict, "corpora": dict, "seeds": int, "evaluate_every": int, "top_k": int,
-          "questions": dict | None, "notes": list}  # fmt: skip
-
-
-def _build(kind: type, values: Any, where: str) -> Any:
-    """A Plan or a part of it from JSON values, with names and types checked."""
-    _require(isinstance(values, dict), f"{where} must be an object with named fields")
-    known = {item.name: item for item in fields(kind)}
-    unknown = [name for name in values if name not in known]
-    _require(not unknown, f"{where} has no field {unknown[0]!r}" if unknown else "")
-    built = {}
-    for name, value in values.items():
-        parts = _PARTS.get(name) if kind is Plan else None
-        wanted = dict if parts else list if name == "rows" else _TYPES[name]
-        right = isinstance(value, wanted) and not isinstance(value, bool)
-        _require(right, f"{name} of {where} is of the wrong type ({type(value).__name__})")
-        if parts:
-            value = {key: _build(parts, one, f"{name}.{key}") for key, one in value.items()}
-        built[name] = tuple(value) if isinstance(value, list) else value
-    try:
-        return kind(**built)
-    except TypeError as error:  # a field is missing
-        missing = str(error).rpartition(": ")[2]
-        raise UserError(f"{where} lacks {missing}.") from None
-
-
-def _check(plan: Plan) -> None:
-    """Every name that is referred to is there, and every recipe and corpus can be made."""
-    for name in ("corpora", "rows", "tables"):
-        _require(bool(getattr(plan, name)), f"{name} is empty")
-        for key in getattr(plan, name):
-            plain = key.replace("_", "a").replace("-", "a").isalnum() and key.isascii()
-            _require(plain, f"{key!r} of {name} names a folder: letters, digits, - and _ only")
-    counts = {"seeds": plan.seeds, "evaluate_every": plan.evaluate_every, "top_k": plan.top_k}
-    for name, count in counts.items():
-        _require(count > 0, f"{name} is {count}; it must be 1 or more")
-    for name, table in plan.tables.items():
-        for row in (*table.rows, table.baseline):
-            _require(row in plan.rows, f"the table {name} names {row!r}, which is no row")
-        _require(table.baseline in table.rows, f"the baseline of {name} is none of its rows")
-    for row in plan.rows:
-        try:
-            plan.recipe_of(row, 0), plan.questions_of(row, 0)
-        except UserError as error:
-            raise UserError(f"row {row!r}: {error}") from None
-    _check_corpora(plan.corpora)
-
-
-def _check_corpora(corpora: Mapping[str, Corpus]) -> None:
-    known = {item.name for item in fields(CorpusSettings)}
-    for name, corpus in corpora.items():
-        unknown = sorted(set(corpus.settings) - known)
-        _require(not unknown, f"the corpus {name} has no setting {unknown[0]!r}" if unknown else "")
-        try:
-            settings = corpus.parsed()
-            settings.check()
-        except (UserError, TypeError) as error:
-            raise UserError(f"the corpus {name}: {error}") from None
-        _require(min(settings.train, settings.test) > 1, f"the corpus {name} needs train and test")
-
-
-def _require(holds: bool, sentence: str) -> None:
-    if not holds:
-        raise UserError(f"{sentence}.")

@@ -30,7 +30,7 @@ NotNegative = Annotated[float, Field(ge=0, le=1e12)]
 Positive = Annotated[float, Field(gt=0, le=1e12)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
-_LOOSE = Field(strict=False)  # a list of JSON or YAML becomes a tuple
+LOOSE = Field(strict=False)  # a list of JSON or YAML becomes a tuple
 
 
 def _no_number(value: Any) -> Any:
@@ -38,7 +38,7 @@ def _no_number(value: Any) -> Any:
     return str(value) if type(value) in (int, float) else value
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     """Fields of fixed names and types: "3" is no number, True none either, and 1 may be a float."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -55,7 +55,7 @@ class _Section(BaseModel):
         yield from ()
 
 
-class DataRecipe(_Section):
+class DataRecipe(Section):
     """What one batch is made of."""
 
     clips: Count = 2  # clips per video; each is one token of the cross-modal pass
@@ -68,7 +68,7 @@ class DataRecipe(_Section):
     # Augmentation in training, alike for all frames of a video (snpkit.data.augment).
     flip: bool = False  # mirror half of the videos, but none whose text names a side
     # Smallest and largest share of the area.
-    random_crop: Annotated[tuple[Share, Share], _LOOSE] | None = None
+    random_crop: Annotated[tuple[Share, Share], LOOSE] | None = None
     crop_aspect: float = Field(1.0, ge=1, le=100)  # width / height: 1 / crop_aspect .. crop_aspect
     randaugment: int = Field(0, ge=0, le=100)  # operations, each with probability 1/2 ...
     magnitude: int = Field(9, ge=0, le=10)  # ... of this strength
@@ -111,7 +111,7 @@ _FORMER_ADVICE = (
 )
 
 
-class OptimisationRecipe(_Section):
+class OptimisationRecipe(Section):
     """AdamW, its schedule and the limits of a run. The length is total_steps or else epochs.
 
     An epoch visits what `data.draw` says: by default each video once, whatever its captions.
@@ -122,14 +122,14 @@ class OptimisationRecipe(_Section):
     # 0 = frozen.
     encoder_rate: NotNegative = 1.0  # of the visual encoder
     text_rate: NotNegative = 1.0  # of the shared network: BERT's embeddings, layers and pooler
-    betas: Annotated[tuple[Beta, Beta], _LOOSE] = (0.9, 0.98)
+    betas: Annotated[tuple[Beta, Beta], LOOSE] = (0.9, 0.98)
     weight_decay: NotNegative = 1e-3  # on matrices only: not on biases, norms and the logit scale
     warmup_steps: Whole = 2000  # linear, from 0
     total_steps: Count | None = None
     epochs: Positive | None = None
     schedule: Literal["constant", "linear", "cosine", "step"] = "constant"
     # "step": in the unit of the length (steps or epochs)
-    milestones: Annotated[tuple[NotNegative, ...], _LOOSE] = ()
+    milestones: Annotated[tuple[NotNegative, ...], LOOSE] = ()
     gamma: NotNegative = 0.1  # "step": factor at every milestone
     gradient_clip: Positive = 5.0  # of the global norm
     # Samples of each process whose activations are kept at a time: less memory, a third more time,
@@ -155,21 +155,21 @@ class OptimisationRecipe(_Section):
         yield ascend, "optimisation.milestones must be in ascending order"
 
 
-class MaskingRecipe(_Section):
+class MaskingRecipe(Section):
     """Which tokens the two masked-language losses predict."""
 
     kind: Literal["mssm", "mlm"] = "mssm"  # significant words first, or any word
     ratio: float = Field(0.15, gt=0, lt=1)  # share of the caption's word tokens
 
 
-class SignificanceRecipe(_Section):
+class SignificanceRecipe(Section):
     """Which words count as significant (paper, sec. III-C)."""
 
     top_k: Count = 3000  # words by total count
     min_share: Share = 0.25  # a part of speech below this share of a word's count is dropped
 
 
-class EvaluationRecipe(_Section):
+class EvaluationRecipe(Section):
     """How often a run reports, evaluates and saves, in steps."""
 
     log_every: Count = 10  # losses are read from the device only here
@@ -179,7 +179,7 @@ class EvaluationRecipe(_Section):
     clips: Count | None = None  # clips per video when measuring; None = data.clips, as in training
 
 
-class TaskRecipe(_Section):
+class TaskRecipe(Section):
     """What is learned."""
 
     name: Literal["pretraining", "retrieval", "qa", "multichoice"] = "pretraining"
@@ -205,7 +205,7 @@ _MODEL_FIELDS -= {"kwargs"} | _OF_DATA.keys() | _OF_TOKENIZER
 _MODEL_FIELDS |= {"text_pretrained"}  # no field of SNPConfig: only the first step needs it
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """One training run. `choices` says in sentences what was chosen and why (see `read_yaml`)."""
 
     name: str
@@ -218,7 +218,7 @@ class Recipe(_Section):
     evaluation: EvaluationRecipe = EvaluationRecipe()
     task: TaskRecipe = TaskRecipe()
     seed: int = Field(0, ge=0, lt=2**63)
-    choices: Annotated[tuple[str, ...], _LOOSE] = ()
+    choices: Annotated[tuple[str, ...], LOOSE] = ()
 
     def _rules(self) -> Iterator[tuple[bool, str]]:
         # The name becomes a folder's, runs/NAME, and a recipe file may be a stranger's.
@@ -287,7 +287,7 @@ def recipe_from_dict(values: Any) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"Recipe: {_sentence(error)}.") from None
+        raise UserError(f"Recipe: {sentence_of(error)}.") from None
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -360,16 +360,23 @@ _ADVICE = {
 }  # fmt: skip
 
 
-def _sentence(error: ValidationError) -> str:
-    """What is wrong first: field, value, and what is allowed."""
+def sentence_of(
+    error: ValidationError, known: Iterable[str] = (), whole: str = "the recipe"
+) -> str:
+    """What is wrong first: field, value, and what is allowed.
+
+    Args:
+        known: names of fields, the nearest of which is named; those of a recipe by default.
+        whole: what the error's object is called.
+    """
     first = error.errors(include_url=False)[0]
     where = ".".join(map(str, first["loc"]))
     match first["type"]:
         case "extra_forbidden":
-            return f"{reprlib.repr(where)} is no field{_nearest(where, _FIELDS)}"
+            return f"{reprlib.repr(where)} is no field{_nearest(where, known or _FIELDS)}"
         case "missing":
             return f"{where} is missing"
         case "value_error":
             return str(first["ctx"]["error"])
     advice = _ADVICE.get(first["type"], re.sub(r"^\w+ should", "it should", first["msg"]))
-    return f"{where or 'the recipe'} is {reprlib.repr(first['input'])}; {advice}"
+    return f"{where or whole} is {reprlib.repr(first['input'])}; {advice}"

@@ -63,15 +63,15 @@ def put(path, value):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (put("seed", 5), "the plan has no field 'seed'"),
-        (put("seeds", "5"), "seeds of the plan is of the wrong type"),
-        (put("seeds", True), "seeds of the plan is of the wrong type"),
-        (put("seeds", 0), "seeds is 0; it must be 1 or more"),
+        (put("seed", 5), "'seed' is no field (did you mean 'seeds'?)"),
+        (put("seeds", "5"), "seeds is '5'; use a whole number"),
+        (put("seeds", True), "seeds is True; use a whole number"),
+        (put("seeds", 0), "seeds is 0; it should be greater than or equal to 1"),
         (put("rows", {}), "rows is empty"),
         (put("rows/a b", {"title": "x"}), "'a b' of rows names a folder"),
         (put("rows/..", {"title": "x"}), "'..' of rows names a folder"),
-        (put("rows/snp", {"changes": {}}), "rows.snp lacks 'title'"),
-        (put("rows/snp", 3), "rows.snp must be an object"),
+        (put("rows/snp", {"changes": {}}), "rows.snp.title is missing"),
+        (put("rows/snp", 3), "rows.snp is 3; use named fields"),
         (put("rows/snp/changes", {"model.nothing": 1, "maskin.kind": "mlm"}), "row 'snp': A recipe "
          "has no field 'maskin.kind'"),
         (put("rows/snp/changes", {"masking.kind": "mml"}),
@@ -102,5 +102,5 @@ def test_no_such_plan(tmp_path):
     with pytest.raises(UserError, match="Cannot read"):
         load_plan(str(tmp_path / "none.json"))
     (tmp_path / "list.json").write_text("[1]")
-    with pytest.raises(UserError, match="the plan must be an object"):
+    with pytest.raises(UserError, match=r"the plan is \[1\]; use named fields"):
         load_plan(str(tmp_path / "list.json"))

@@ -124,8 +124,12 @@ def test_weights_that_do_not_fit_are_an_error_that_lists_them(tmp_path):
     with pytest.raises(CheckpointError) as error:
         build_backbone(SNPConfig(vision=str(tmp_path)))
     assert "encoder.stages.1.layers.1.layer.0.convolution.weight (unknown)" in str(error.value)
-    with pytest.raises(CheckpointError, match="Cannot load the visual encoder"):
+    with pytest.raises(CheckpointError, match=r"do not fit the encoder: .*, .*, .* and \d+ more"):
         build_backbone(SNPConfig(vision="resnet50", vision_pretrained=str(tmp_path)))
+    wider = config | {"embedding_size": 2 * config["embedding_size"]}
+    (tmp_path / "config.json").write_text(json.dumps(wider))
+    with pytest.raises(CheckpointError, match=r"embedder\..* \(of another shape\)"):
+        build_backbone(SNPConfig(vision=str(tmp_path)))
 
 
 def test_damaged_or_absent_weights_are_one_sentence(tmp_path):
