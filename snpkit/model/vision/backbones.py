@@ -194,9 +194,9 @@ def _load(kind: type[PreTrainedModel], source: str, config: PretrainedConfig) ->
         raise CheckpointError(f"Cannot load the visual encoder from {source}: {reason}") from error
     missing = [name for name in info["missing_keys"] if not _ADDED_NORMS.match(name)]
     unknown = [name for name in info["unexpected_keys"] if not _HEADS.match(name)]
-    faults = [f"{name} (missing)" for name in sorted(missing)]
+    faults = [f"{name} (of another shape)" for name, *_ in sorted(info["mismatched_keys"])]
+    faults += [f"{name} (missing)" for name in sorted(missing)]
     faults += [f"{name} (unknown)" for name in sorted(unknown)]
-    faults += [f"{name} (of another shape)" for name, *_ in sorted(info["mismatched_keys"])]
     if faults:
         named = listed(faults, 3)
         raise CheckpointError(f"The weights in {source} do not fit the encoder: {named}.")
