@@ -2,7 +2,7 @@
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 SHIPPED = ("laptop",)  # checkpoints in data_samples/checkpoints
 
 
-@dataclass(frozen=True)
+@dataclass
 class Loaded:
     """The parts of a checkpoint.
 
     Attributes:
-        model: in evaluation mode, on the CPU.
+        model: in evaluation mode; on the CPU as it is loaded.
         tokenizer: the one that it was trained with.
         table: significance of the words of its training captions; None if none was saved.
         folder: the checkpoint.
-        training: what training.json says of the run; empty where there is none.
+        training: what training.json says of the run (steps, metrics, seed, machine).
     """
 
     model: "SNPPreTrainedModel"
     tokenizer: Any
     table: "SignificanceTable | None"
     folder: Path
-    training: dict[str, Any]
+    training: dict[str, Any] = field(default_factory=dict)
 
 
 def load_checkpoint(name_or_path: str | Path, **options: Any) -> Loaded:

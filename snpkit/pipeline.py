@@ -6,32 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snpkit.errors import UserError
+from snpkit.loading import Loaded, load_checkpoint
 
 if TYPE_CHECKING:
     import torch
 
     from snpkit.evaluation.search import FolderIndex, Hit
     from snpkit.explore.explanation import Explanation
-    from snpkit.language.significance import SignificanceTable
-    from snpkit.model.base import SNPPreTrainedModel
+
 
 @dataclass
-class Pipeline:
-    """Everything that is needed to ask a trained model.
+class Pipeline(Loaded):
+    """Everything that is needed to ask a trained model: its checkpoint's parts, on a device."""
 
-    Attributes:
-        model: in evaluation mode, on its device.
-        tokenizer: the one that it was trained with.
-        table: significance of the words of its training captions; None if none was saved.
-        folder: the checkpoint.
-        training: what training.json says of the run (steps, metrics, seed, machine).
-    """
-
-    model: "SNPPreTrainedModel"
-    tokenizer: Any
-    table: "SignificanceTable | None"
-    folder: Path
-    training: dict[str, Any] = field(default_factory=dict)
     _indices: "dict[tuple[Path, Path | None], FolderIndex]" = field(
         default_factory=dict, repr=False
     )
@@ -209,10 +196,9 @@ def load(name_or_path: str | Path, *, device: str = "auto", **options: Any) -> P
     Raises:
         CheckpointError: there is no such checkpoint, it is damaged, or it is of another model.
     """
-    from snpkit.loading import load_checkpoint
     from snpkit.training.device import choose_device, prepare_cpu
 
     prepare_cpu(products=False)  # the float32 setting of a program that only loads stays its own
     found = load_checkpoint(name_or_path, **options)
-    model = found.model.to(choose_device(device))
-    return Pipeline(model, found.tokenizer, found.table, found.folder, found.training)
+    found.model.to(choose_device(device))
+    return Pipeline(**vars(found))

@@ -7,7 +7,7 @@ from typing import Any
 from snpkit.data.loader import ShuffledBatches
 from snpkit.training.estimate import computed_pairs
 
-from . import Exercise, called
+from . import Exercise, called, number
 
 _PARAMETERS = (1000, 1_370_746, 139_000_000)
 _BATCHES = ((64, "all"), (64, 3), (128, "all"), (4, 15))
@@ -17,17 +17,9 @@ _PLACES = ((5, 64, 8), (8, 64, 8), (21, 60, 8), (0, 60, 8))  # batches taken, sa
 _STEPS = ((0.1, 0.8, 8), (0.0, 1.0, 4), (0.5, 0.5, 64), (0.2, 3.0, 1))  # fixed, shared, devices
 
 
-def _number(answer: Any, what: str) -> float | str:
-    """A plain number, or what is wrong with it."""
-    try:
-        return float(answer)
-    except (TypeError, ValueError):
-        return f"{what} is a number, not {type(answer).__name__}."
-
-
 def _state_bytes(answer: Any) -> str | None:
     for parameters in _PARAMETERS:
-        found = _number(called(answer, parameters), "a size in bytes")
+        found = number(called(answer, parameters), "a size in bytes")
         if isinstance(found, str):
             return found
         each = found / parameters
@@ -52,7 +44,7 @@ _MISSING = {
 
 def _pairs(answer: Any) -> str | None:
     for batch, negatives in _BATCHES:
-        found = _number(called(answer, batch, negatives), "a count")
+        found = number(called(answer, batch, negatives), "a count")
         if isinstance(found, str):
             return found
         config = SimpleNamespace(tasks=("gvtm_cross_modal",), negatives=negatives)
@@ -74,7 +66,7 @@ def _pairs(answer: Any) -> str | None:
 
 def _share_compared(answer: Any) -> str | None:
     for batch, processes in _SHARED:
-        found = _number(called(answer, batch, processes), "a share")
+        found = number(called(answer, batch, processes), "a share")
         if isinstance(found, str):
             return found
         if math.isclose(found, 1 / processes):
@@ -134,7 +126,7 @@ def _place(answer: Any) -> str | None:
 
 def _step_on(answer: Any) -> str | None:
     for fixed, shared, devices in _STEPS:
-        found = _number(called(answer, fixed, shared, devices), "a time")
+        found = number(called(answer, fixed, shared, devices), "a time")
         if isinstance(found, str):
             return found
         true = fixed + shared / devices

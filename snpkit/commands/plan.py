@@ -128,7 +128,6 @@ def _lines(
     from snpkit.text import format_bytes, format_seconds
 
     data, micro = recipe.data, recipe.optimisation.micro_batch
-    frames = data.cache_frames or data.clips * data.frames
     number = str(step.dtype or "float32").removeprefix("torch.")
     slices = f", micro_batch {micro}" if micro else ""
     rows = [
@@ -141,8 +140,8 @@ def _lines(
         ("time", f"{format_seconds(plan.seconds)} ({plan.seconds / 3600:.3g} hours), "
                  f"{format_seconds(plan.seconds / plan.steps)} a step"),
         ("cost", "give --price" if plan.cost is None else f"{plan.cost:,.2f}"),
-        ("frame cache on disk", f"{format_bytes(plan.cache_bytes)}: {pairs:,} clips x {frames} "
-                                f"frames x 3 x {data.size} x {data.size} bytes"),
+        ("frame cache on disk", f"{format_bytes(plan.cache_bytes)}: {pairs:,} clips x "
+                                f"{data.frames_kept} frames x 3 x {data.size} x {data.size} bytes"),
     ]  # fmt: skip
     return [f"{name:24} {value}" for name, value in rows]
 

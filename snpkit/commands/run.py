@@ -1,6 +1,5 @@
 """`snpkit run`: the main job of `make run`, from mp4 files to a report."""
 
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -98,6 +97,7 @@ def _finish(
     from snpkit.explore.examples import retrieval_examples
     from snpkit.explore.report import write_report
     from snpkit.files import write_json
+    from snpkit.training.history import read_history
     from snpkit.training.setup import make_dataset
 
     test = make_dataset(setup.recipe, manifest.split("test"), training=False)
@@ -111,11 +111,10 @@ def _finish(
     facts = _facts(setup, result, phases)
     unreadable = {**setup.batches.dataset.report().reasons, **test.report().reasons}
     write_json(output / "metrics.json", metrics | {"facts": facts, "unreadable": unreadable})
-    history = (output / "history.jsonl").read_text(encoding="utf-8").splitlines()
     write_report(
         output / "report.html",
         title="SNP-S3 on a laptop: from mp4 files to text-to-video retrieval",
-        history=[json.loads(line) for line in history],
+        history=read_history(output),
         metrics=metrics,
         examples=examples,
         significance=setup.table,

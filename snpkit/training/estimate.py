@@ -237,13 +237,12 @@ def make_plan(
     if pairs < data.batch_size:
         raise UserError(f"{pairs} pairs give no batch of {data.batch_size}; take more pairs.")
     steps = total_steps(recipe.optimisation, pairs // data.batch_size)
-    frames = data.cache_frames or data.clips * data.frames  # kept of each clip
     seconds = steps * step.flops / (card.peak(step.dtype) * utilisation)
     return Plan(
         steps=steps,
         seconds=seconds,
         cost=None if price is None else price * gpus * seconds / 3600,
-        cache_bytes=float(pairs * frames * 3 * data.size**2),
+        cache_bytes=float(pairs * data.frames_kept * 3 * data.size**2),
         utilisation=utilisation,
         fits=fits(step, card.memory),
     )

@@ -110,5 +110,5 @@ def _start(
     if start is None:
         tokenizer = make_tokenizer(recipe, Texts(rows, options=True))
         return None, tokenizer, None, make_config(recipe, tokenizer)
-    pipeline, config = start_from(start, recipe)
-    return pipeline.model, pipeline.tokenizer, pipeline.table, config
+    given, config = start_from(start, recipe)
+    return given.model, given.tokenizer, given.table, config

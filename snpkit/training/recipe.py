@@ -93,6 +93,11 @@ class DataRecipe(Section):
     # Reading on demand costs 6 to 26 % more with it, filling the cache 2 to 2.5 times as much.
     guard_seconds: float = Field(60.0, ge=0, le=86_400)
 
+    @property
+    def frames_kept(self) -> int:
+        """Frames of each clip in the cache, as far as the recipe says: else those of one sample."""
+        return self.cache_frames or self.clips * self.frames
+
     def _rules(self) -> Iterator[tuple[bool, str]]:
         long, crop = self.fit == "long", self.random_crop or (1.0, 1.0)
         yield long or self.min_scale == 1, 'data.min_scale below 1 needs data.fit "long"'

@@ -233,9 +233,8 @@ def start_from(checkpoint: str | Path, recipe: Recipe) -> tuple[Loaded, SNPConfi
             "positions of its patch encoder belong to them; set "
             f"data.frames={seen[1]} data.size={seen[0]}."
         )
-    config.clips, config.image_fit = data.clips, data.fit
-    config.image_size, config.frames = asked
-    config.frame_middle = data.middle
+    for name, value in recipe.decided_by_data().items():
+        setattr(config, name, value)
     # How attention is computed is no property of weights, and no checkpoint keeps it.
     chosen = recipe.model.get("attn_implementation", config._attn_implementation)
     config._attn_implementation = chosen
