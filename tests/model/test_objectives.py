@@ -213,21 +213,30 @@ LEAVES = (
 
 @pytest.mark.parametrize("task", TASKS)
 def test_gradient_of_every_loss(task) -> None:
-    """With respect to the grid features and to weights of both roles of the network."""
+    """With respect to the grid features and to weights of both roles of the network.
+
+    The 428 numbers of the word embeddings move along eight random directions, which no wrong
+    gradient survives; every other number moves by itself.
+    """
     config = small_config(**TINY, clips=2, vision_width=2, **({"tasks": [task]} | TASKS[task]))
     batch = random_batch(config, (4, 5), grid=1)
     batch["labels"] = batch["input_ids"].masked_fill(batch["input_ids"] < 104, -100)
     model = build(config, random_weights(config)).train()
     start = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    words = model.get_parameter(LEAVES[0]).detach()
+    torch.manual_seed(7)
+    directions = torch.randn(8, *words.shape, dtype=words.dtype)
 
     def loss(pixel_values: Tensor, *weights: Tensor) -> Tensor:
         for name, buffer in model.named_buffers():  # MoCo's queues move at every step
             buffer.data.copy_(start[name])
-        chosen = dict(zip(LEAVES, weights, strict=True))
+        along = words + torch.einsum("d,dwh->wh", weights[0], directions)
+        chosen = dict(zip(LEAVES, (along, *weights[1:]), strict=True))
         arguments = (batch | {"pixel_values": pixel_values},)
         return torch.func.functional_call(model, chosen, arguments).loss
 
-    inputs = [batch["pixel_values"], *(model.get_parameter(name).detach() for name in LEAVES)]
+    inputs = [batch["pixel_values"], directions.new_zeros(8)]
+    inputs += [model.get_parameter(name).detach() for name in LEAVES[1:]]
     for leaf in inputs:
         leaf.requires_grad_()
     gradients = torch.autograd.grad(loss(*inputs), inputs, allow_unused=True)
