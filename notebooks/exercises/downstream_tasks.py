@@ -9,10 +9,10 @@ from torch import Tensor
 
 from snpkit.data.samples import VideoText
 from snpkit.data.synthetic.tasks import OPTIONS
+from snpkit.data.task_rows import label_set
 from snpkit.evaluation.answering import commonest_by_type
 from snpkit.evaluation.metrics import accuracy, rank_of_truth
 from snpkit.evaluation.retrieval import dual_softmax
-from snpkit.training.finetuning import label_set
 
 from . import Exercise, called, number
 

@@ -17,7 +17,6 @@ from snpkit.errors import UserError
 from snpkit.evaluation.retrieval import evaluate_retrieval
 from snpkit.files import read_json, write_json
 from snpkit.training.device import autocast_dtype, choose_device
-from snpkit.training.finetuning import prepare_task
 from snpkit.training.history import read_history
 from snpkit.training.loop import pretrain
 from snpkit.training.recipe import Recipe
@@ -140,7 +139,7 @@ def _answer(
 ) -> dict[str, Any] | None:
     """Fine-tune the run's last weights on questions; accuracies in percent, None = interrupted."""
     options = {"cache": shared.cache, **_QUIET}
-    setup = prepare_task(recipe, shared.questions, start=folder / "last", held_out=None, **options)
+    setup = prepare(recipe, shared.questions, start=folder / "last", held_out=None, **options)
     result = pretrain(
         setup.model, setup.batches, recipe, output=folder / "questions", resume=True,
         tokenizer=setup.tokenizer, device=place.device, **_QUIET,

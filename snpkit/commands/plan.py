@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from snpkit.commands.pretrain import Changes
+from snpkit.commands.training import Changes
 from snpkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def plan(
     from dataclasses import asdict
     from json import dumps
 
-    from snpkit.commands.pretrain import chosen_recipe
+    from snpkit.commands.training import chosen_recipe
     from snpkit.training.estimate import (
         UTILISATION,
         estimate_step,

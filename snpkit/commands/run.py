@@ -46,8 +46,8 @@ def run(
         validation: Clips to watch the training with.
         test: Clips to measure with at the end.
     """
-    from snpkit.commands.pretrain import run_training
     from snpkit.commands.tables import metrics_table
+    from snpkit.commands.training import run_training
     from snpkit.data.synthetic import generate_corpus
     from snpkit.training.folder import run_folder
     from snpkit.training.setup import prepare

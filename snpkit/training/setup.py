@@ -1,9 +1,9 @@
-"""From a recipe and a manifest to what the training loop takes."""
+"""From a recipe and the rows of its task to what the training loop takes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,24 @@ from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest
 from snpkit.data.shards import ShardRows
 from snpkit.data.shards_dataset import ShardDataset
-from snpkit.data.task_rows import Texts
+from snpkit.data.task_rows import Texts, check_rows, label_set
 from snpkit.errors import UserError
-from snpkit.evaluation.retrieval import evaluate_retrieval
-from snpkit.evaluation.tasks import check_metric
+from snpkit.evaluation.answering import commonest_by_type
+from snpkit.evaluation.tasks import check_metric, evaluate_task
 from snpkit.language.significance import SignificanceTable
 from snpkit.language.tokenizer import load_tokenizer, train_tokenizer
 from snpkit.loading import Loaded, load_checkpoint
 from snpkit.model.base import SNPPreTrainedModel
 from snpkit.model.config import SNPConfig
+from snpkit.model.downstream import from_pretraining
 from snpkit.model.pretrained_text import config_from_bert, load_text_weights
 from snpkit.model.pretraining import SNPForPreTraining
-from snpkit.training.batches import PreTrainingBatches, ShuffledSamples
+from snpkit.training.batches import (
+    PreTrainingBatches,
+    ShuffledSamples,
+    TaskBatches,
+    one_row_a_clip,
+)
 from snpkit.training.randomness import seed_everything
 from snpkit.training.recipe import Recipe
 from snpkit.training.run import Evaluate
@@ -49,8 +55,19 @@ class Setup:
         return self.measure(model, self.held_out)
 
     def measure(self, model: nn.Module, dataset: VideoTextDataset) -> dict[str, Any]:
-        """Retrieval metrics on a data set."""
-        return evaluate_retrieval(model, self.tokenizer, dataset, matching_weight=1.0)
+        """The task's metrics on a data set; pre-training is measured by retrieval."""
+        task = self.recipe.task.name
+        options: dict[str, Any] = {"max_tokens": self.recipe.data.max_tokens}
+        if task == "qa":
+            options["majority"] = self.majority
+        elif task == "pretraining":
+            options["top_k"] = 10  # half of what a fine-tuned model re-ranks
+        return evaluate_task(task, model, self.tokenizer, dataset, **options)
+
+    @cached_property
+    def majority(self) -> dict[str, str]:
+        """Of "qa": the majority answers of training, which go through all training rows."""
+        return commonest_by_type(self.batches.rows)
 
     @property
     def evaluation(self) -> Evaluate | None:
@@ -66,54 +83,90 @@ def prepare(
     held_out: str | None = "validation",
     text: str | None = None,
     start: str | Path | None = None,
+    answers: Sequence[str] | None = None,
     cache: FrameCache | None = None,
     progress: bool = True,
 ) -> Setup:
-    """Train or load the tokenizer, mine the significant words, build model and batches.
+    """Load or build the model, its tokenizer, the significant words and the batches of a run.
 
     Args:
         train, held_out: names of splits; a manifest of one split trains on all of it.
         text: BERT directory or hub id that initialises the shared network; None = the recipe's
             model.text_pretrained, where it has one.
-        start: pre-trained checkpoint to go on from, with its tokenizer and model settings.
+        start: checkpoint (a folder, a shipped name or a hub id) that brings weights, model
+            settings and tokenizer; None = the recipe's model section, with random weights.
+        answers: the label set of "qa"; None = the commonest answers of the training split.
         cache: the decoded clips of all splits, built before; None = as the recipe says.
 
     Raises:
-        UserError: a split is missing or too small, or parts do not fit each other.
+        UserError: a split is missing or too small, rows do not fit the task, or parts do not fit
+            each other.
     """
-    training = manifest.split(train)
-    captions = Texts(training.rows)
+    task, training = recipe.task.name, manifest.split(train)
+    unseen = manifest.split(held_out) if held_out else None
+    for part in (training, unseen):
+        if task in ("qa", "multichoice") and part is not None:
+            check_rows(task, part.rows)
     if start is None:
-        text = text or recipe.model.get("text_pretrained")
+        given, text = None, text or recipe.model.get("text_pretrained")
         _check_reachable("model.text_pretrained", text)
         _check_reachable("model.vision_pretrained", recipe.model.get("vision_pretrained"))
-        tokenizer = make_tokenizer(recipe, captions, text)
+        texts = Texts(training.rows, options=task != "pretraining")
+        tokenizer = make_tokenizer(recipe, texts, text)
         config = make_config(recipe, tokenizer, text)
     else:
         given, config = start_from(start, recipe)
         tokenizer = given.tokenizer
-        _check_start(start, given.model, text)
-    unseen = manifest.split(held_out) if held_out else None
+        _check_start(start, given.model, text, task)
     if unseen is not None:
-        check_metric(recipe.evaluation.monitor, "pretraining", config.architecture)
-    table = mine_table(recipe, captions)
-    seed_everything(recipe.seed)  # the weights are a function of the recipe's seed alone
-    model = SNPForPreTraining(config)
-    if start is not None:
-        model.load_state_dict(given.model.state_dict())
+        check_metric(recipe.evaluation.monitor, task, config.architecture, unseen.rows)
+    table = given.table if given is not None and task != "pretraining" else None
+    if table is None and (task == "pretraining" or recipe.data.group > 1):
+        table = SignificanceTable.mine(
+            Texts(training.rows),
+            top_k=recipe.significance.top_k,
+            min_share=recipe.significance.min_share,
+        )
+    labels = label_set(training.rows, recipe.task.answers, answers) if task == "qa" else []
+    model = _make_model(recipe, config, given, labels)
     if text is not None:
         load_text_weights(model, text, vocabulary=tokenizer.get_vocab())
     dataset = partial(make_dataset, recipe, cache=cache, progress=progress)
-    batches = PreTrainingBatches(
-        dataset(training, training=True),
-        tokenizer,
-        table,
-        recipe,
-        words=model.config.lvwm_words,
-        mismatched=model.config.itm,
-    )
+    batches: ShuffledSamples
+    if task == "pretraining":
+        batches = PreTrainingBatches(
+            dataset(training, training=True), tokenizer, table, recipe,
+            words=config.lvwm_words, mismatched=config.itm,
+        )  # fmt: skip
+    else:
+        questions = training.rows if recipe.task.questions > 1 else None
+        if questions is not None:
+            training = Manifest(training.root, one_row_a_clip(questions))
+        batches = TaskBatches(
+            dataset(training, training=True), tokenizer, recipe, labels, questions, table
+        )
     watched = None if unseen is None else dataset(unseen, training=False)
     return Setup(recipe, tokenizer, table, model, batches, watched)
+
+
+def _make_model(
+    recipe: Recipe, config: SNPConfig, given: Loaded | None, answers: Sequence[str]
+) -> SNPPreTrainedModel:
+    """The model of the recipe's task, with the weights of `given` where there are such."""
+    task = recipe.task
+    seed_everything(recipe.seed)  # new weights are a function of the recipe's seed alone
+    if task.name == "pretraining":
+        model = SNPForPreTraining(config)
+        if given is not None:
+            model.load_state_dict(given.model.state_dict())
+        return model
+    options = {}
+    if task.name == "qa":
+        options["answers"] = answers
+        config.answer_from, config.answer_head = task.answer_from, task.answer_head
+    elif task.name == "multichoice":
+        config.choice_score = task.choice_score
+    return from_pretraining(task.name, given and given.model, config, **options)
 
 
 def _check_reachable(field: str, source: str | None) -> None:
@@ -127,10 +180,10 @@ def _check_reachable(field: str, source: str | None) -> None:
     )
 
 
-def _check_start(start: str | Path, model: nn.Module, text: str | None) -> None:
+def _check_start(start: str | Path, model: nn.Module, text: str | None, task: str) -> None:
     if text is not None:
         raise UserError(f"The weights come from {start} or from {text}; choose one of the two.")
-    if not isinstance(model, SNPForPreTraining):
+    if task == "pretraining" and not isinstance(model, SNPForPreTraining):
         raise UserError(
             f"{start} is a {type(model).__name__} and lacks heads that pre-training needs; start "
             "from a pre-trained checkpoint."
@@ -144,13 +197,6 @@ def make_tokenizer(recipe: Recipe, captions: Iterable[str], text: str | None = N
     if recipe.data.tokenizer == "own":
         return train_tokenizer(captions, recipe.data.vocabulary_size)
     return load_tokenizer(recipe.data.tokenizer)
-
-
-def mine_table(recipe: Recipe, captions: Iterable[str]) -> SignificanceTable:
-    """The significant words of the training captions, as many as the recipe says."""
-    return SignificanceTable.mine(
-        captions, top_k=recipe.significance.top_k, min_share=recipe.significance.min_share
-    )
 
 
 def make_config(recipe: Recipe, tokenizer: Any, text: str | None = None) -> SNPConfig:

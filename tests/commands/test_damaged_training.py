@@ -5,7 +5,7 @@ import json
 import pytest
 
 from snpkit.cli import main
-from snpkit.commands.pretrain import chosen_recipe
+from snpkit.commands.training import chosen_recipe
 from snpkit.data import cache, dataset
 from snpkit.data.synthetic import generate_corpus
 from tests.data import misbehaving

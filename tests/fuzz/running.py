@@ -171,6 +171,6 @@ def read_table(path: Path) -> int:
 
 def read_recipe(path: Path) -> str:
     """A recipe file."""
-    from snpkit.commands.pretrain import chosen_recipe
+    from snpkit.commands.training import chosen_recipe
 
     return refused(lambda path: chosen_recipe(str(path), [], None).name, path)

@@ -11,10 +11,11 @@ from snpkit.cli import main
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.synthetic import generate_corpus
 from snpkit.data.synthetic.tasks import write_tasks
+from snpkit.data.task_rows import label_set
 from snpkit.errors import UserError
-from snpkit.training.finetuning import label_set, prepare_task
 from snpkit.training.loop import pretrain
 from snpkit.training.recipe import get_recipe, override
+from snpkit.training.setup import prepare
 
 SHORT = {
     "data.batch_size": 8, "optimisation.total_steps": 6, "optimisation.warmup_steps": 1,
@@ -36,7 +37,7 @@ def corpus(tmp_path_factory):
 def setup_of(corpus, task, start="laptop", **changes):
     recipe = override(get_recipe(f"laptop_{task}"), SHORT | changes)
     manifest = Manifest.load(corpus / FILES[task])
-    return prepare_task(recipe, manifest, start=start, progress=False)
+    return prepare(recipe, manifest, start=start, progress=False)
 
 
 @pytest.mark.parametrize("task", FILES)
