@@ -102,6 +102,11 @@ class DataRecipe(Section):
         long, crop = self.fit == "long", self.random_crop or (1.0, 1.0)
         yield long or self.min_scale == 1, 'data.min_scale below 1 needs data.fit "long"'
         yield not (long and self.cache), 'data.fit "long" decodes on demand; switch data.cache off'
+        # Without a cache other frames would be drawn: data.cache may change when a run is resumed.
+        yield bool(self.cache) or self.cache_frames is None, (
+            "data.cache_frames needs a cache; set data.cache to true or disk, or "
+            "data.cache_frames to null"
+        )
         yield 0 < crop[0] <= crop[1], "data.random_crop must be 0 < smallest <= largest <= 1"
         crops = self.random_crop or self.randaugment
         yield not (long and crops), 'data.random_crop and randaugment need data.fit "crop"'

@@ -210,6 +210,7 @@ def test_a_mistake_is_one_sentence_before_any_data_is_read(field, value, sentenc
     ({"fit": "long", "min_scale": 1.5}, "min_scale is 1.5; it should be less than or equal to 1"),
     ({"fit": "crop", "min_scale": 0.5}, 'needs data.fit "long"'),
     ({"fit": "long", "cache": True}, "switch data.cache off"),
+    ({"cache_frames": 8}, "cache_frames needs a cache; set data.cache to true or disk, or"),
     ({"fit": "long", "randaugment": 1}, 'need data.fit "crop"'),
     ({"random_crop": [0.5, 0.2]}, "smallest <= largest"),
     ({"random_crop": [0.5, 1.2]}, "random_crop.1 is 1.2"),
