@@ -15,17 +15,9 @@ from pydantic import Field, ValidationError
 
 from snpkit.data.synthetic.plan import CorpusSettings
 from snpkit.errors import UserError, listed
+from snpkit.fields import LOOSE, Count, Section, sentence_of
 from snpkit.files import read_json
-from snpkit.training.recipe import (
-    LOOSE,
-    Count,
-    Recipe,
-    Section,
-    get_recipe,
-    override,
-    recipe_to_dict,
-    sentence_of,
-)
+from snpkit.training.recipe import Recipe, get_recipe, override, recipe_to_dict
 
 _WORDS = ("name", "choices")  # of a recipe: words, which change no number
 

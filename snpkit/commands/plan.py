@@ -93,15 +93,13 @@ def plan(
 
 
 def _card(name: str) -> "Card":
-    import difflib
-
+    from snpkit.fields import did_you_mean
     from snpkit.training.cards import GPUS
 
     if name.lower() in GPUS:
         return GPUS[name.lower()]
-    close = difflib.get_close_matches(name.lower(), GPUS, n=1, cutoff=0.3)
-    hint = f"; did you mean {close[0]!r}" if close else ""
-    raise UserError(f"--gpu {name!r} is not in the table{hint}? It has {', '.join(GPUS)}.")
+    near = did_you_mean(name.lower(), GPUS)
+    raise UserError(f"--gpu {name!r} is not in the table{near}; it has {', '.join(GPUS)}.")
 
 
 def read_pairs(text: str) -> int:

@@ -137,7 +137,8 @@ def chosen_recipe(
         changes: what each `--set` was given.
         guarded: read clips behind a guard, also where the named recipe trusts its own ones.
     """
-    from snpkit.training.recipe import DataRecipe, get_recipe, override, read_recipe
+    from snpkit.training.recipe import get_recipe, override, read_recipe
+    from snpkit.training.sections import DataRecipe
 
     is_file = name.endswith((".json", ".yaml", ".yml"))
     chosen = read_recipe(name) if is_file else get_recipe(name)

@@ -31,7 +31,7 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device).cpu()  # "meta" has no numbers to copy
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise UserError(
             f"The device {name!r} is not to be had here; take 'auto', 'cpu', 'cuda' or 'mps'."
         ) from error

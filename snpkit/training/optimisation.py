@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from snpkit.errors import CheckpointError
-from snpkit.training.recipe import OptimisationRecipe
+from snpkit.training.sections import OptimisationRecipe
 
 
 def make_optimizer(model: nn.Module, recipe: OptimisationRecipe) -> torch.optim.AdamW:

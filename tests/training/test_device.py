@@ -31,7 +31,7 @@ def test_under_torchrun_each_process_takes_its_own_gpu(monkeypatch):
     assert str(choose_device()) == "cuda:3"
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:99", "", "meta"])
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "", "meta", "hpu"])
 def test_a_device_that_is_not_there_is_one_sentence(name):
     with pytest.raises(UserError, match="not to be had here; take 'auto'"):
         choose_device(name)
