@@ -4,11 +4,13 @@ Source: paper, Significant Semantic Strengthening. A table is mined once from th
 and then steers masking (MSSM) and word matching (LVWM).
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -148,6 +150,19 @@ class SignificanceTable:
     def significant_words(self) -> list[str]:
         """The significant words in the order of rank."""
         return [word for word, entry in self.entries.items() if entry.rank < self.top_k]
+
+    def kinds_of(self, captions: Iterable[str]) -> np.ndarray:
+        """Captions that share their two commonest significant words are of one kind: int64 [n].
+
+        In a batch of captions of one kind these words tell nothing apart: the others have to.
+        """
+        numbers: dict[tuple[str, ...], int] = {}
+        kinds = []
+        for caption in captions:
+            words = {normal_form(word) for word in re.findall(r"[\w'-]+", caption)}
+            known = sorted((rank, word) for word in words if (rank := self.rank(word)) is not None)
+            kinds.append(numbers.setdefault(tuple(word for _, word in known[:2]), len(numbers)))
+        return np.array(kinds)
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -27,15 +27,11 @@ from snpkit.model.config import SNPConfig
 from snpkit.model.downstream import from_pretraining
 from snpkit.model.pretrained_text import config_from_bert, load_text_weights
 from snpkit.model.pretraining import SNPForPreTraining
-from snpkit.training.batches import (
-    PreTrainingBatches,
-    ShuffledSamples,
-    TaskBatches,
-    one_row_a_clip,
-)
+from snpkit.training.batches import PreTrainingBatches, ShuffledSamples
 from snpkit.training.randomness import seed_everything
 from snpkit.training.recipe import Recipe
 from snpkit.training.run import Evaluate
+from snpkit.training.task_batches import TaskBatches, one_row_a_clip
 from snpkit.weights import find_file
 
 

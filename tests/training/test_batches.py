@@ -14,7 +14,7 @@ from snpkit.errors import CheckpointError, UserError
 from snpkit.language.significance import SignificanceTable, significance_of
 from snpkit.language.tokenizer import encode_captions, train_tokenizer
 from snpkit.training import distributed
-from snpkit.training.batches import PreTrainingBatches, caption_kinds
+from snpkit.training.batches import PreTrainingBatches
 from snpkit.training.recipe import get_recipe, override
 
 
@@ -277,7 +277,7 @@ def test_captions_with_the_same_two_commonest_words_stand_side_by_side(parts):
     common, second, rare = words[0], words[1], words[-1]
     captions = [f"the {common}, {second}", f"{second} and {common.upper()} {rare}", rare, "", "zzz",
                 f"{common} {rare}"]  # fmt: skip
-    kinds = caption_kinds(captions, table).tolist()
+    kinds = table.kinds_of(captions).tolist()
     assert kinds[0] == kinds[1] and kinds[3] == kinds[4]
     assert len(set(kinds)) == 4
 
@@ -285,7 +285,7 @@ def test_captions_with_the_same_two_commonest_words_stand_side_by_side(parts):
 def test_a_batch_holds_groups_and_resumes_with_them(parts):
     dataset, _, table = parts
     batches = make(parts, {"data.group": 3})
-    kinds = caption_kinds((row.caption for row in dataset.manifest.rows), table)
+    kinds = table.kinds_of(row.caption for row in dataset.manifest.rows)
     assert batches.loader.batches.kinds.tolist() == kinds.tolist()
     first = take(batches, 5)
     state = batches.state_dict()

@@ -12,8 +12,8 @@ from snpkit.errors import UserError
 from snpkit.language.tokenizer import train_tokenizer
 from snpkit.model.config import SNPConfig
 from snpkit.model.downstream import SNPForQuestionAnswering
-from snpkit.training.batches import TaskBatches, one_row_a_clip
 from snpkit.training.recipe import get_recipe, override
+from snpkit.training.task_batches import TaskBatches, one_row_a_clip
 from tests.video.films import write_film
 
 ANSWERS = ["red", "blue", "two"]
