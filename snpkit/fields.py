@@ -1,12 +1,17 @@
-"""Settings that a person writes, as pydantic models; and the sentence that says what is wrong."""
+"""Settings that a person writes: YAML, pydantic models, and one sentence where they are wrong."""
 
 import difflib
 import re
 import reprlib
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Annotated, Any, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from snpkit.errors import UserError
+from snpkit.files import read_text
 
 # Bounds are beyond any real run, and below what a machine hangs on.
 Whole = Annotated[int, Field(ge=0, le=10**12)]
@@ -69,3 +74,53 @@ def sentence_of(error: ValidationError, known: Iterable[str], whole: str) -> str
             return str(first["ctx"]["error"])
     advice = _ADVICE.get(first["type"], re.sub(r"^\w+ should", "it should", first["msg"]))
     return f"{where or whole} is {reprlib.repr(first['input'])}; {advice}"
+
+
+_MOST_BYTES = 100_000  # recipes have some 3,000
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, but without aliases (a few can stand for billions), and each key once."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()
+        plain = event.anchor is None and getattr(event, "tag", None) is None
+        _require(plain, "anchors, aliases and tags are not read; write the value", event)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            _require(str(key.value) not in seen, f"{key.value!r} is there twice", key)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 takes 1e-4 for text, as it lacks the dot.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _require(holds: bool, problem: str, place: yaml.Event | yaml.Node) -> None:
+    if not holds:
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=place.start_mark)
+
+
+def read_yaml(path: str | Path) -> tuple[Any, str]:
+    """The values of a YAML file, and its text.
+
+    Raises:
+        UserError: no such file, too large, not YAML, an alias, or a key twice; names the line.
+    """
+    text = read_text(path, most_bytes=_MOST_BYTES)
+    try:
+        return yaml.load(text, Loader=_Loader), text
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise UserError(f"{path} is no YAML that is read here ({line}{error.problem}).") from error
+    except (yaml.YAMLError, ValueError) as error:  # a control character; a date or number of none
+        problem = str(error).splitlines()[0]
+        raise UserError(f"{path} is no YAML that is read here ({problem}).") from error
+    except RecursionError as error:
+        raise UserError(f"{path} is nested too deeply to be read.") from error

@@ -1,7 +1,8 @@
-"""What the machine gives this process: cores and memory, a container's limits heeded."""
+"""What a process runs on: cores and memory, a container's limits heeded; versions of packages."""
 
 import os
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,3 +90,14 @@ def _kilobytes(path: Path, name: str) -> int | None:
         if key == name:
             return int(value.split()[0]) * 1024
     return None
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide the numbers of a run."""
+    found = {}
+    for package in ("torch", "snpkit", "transformers", "tokenizers", "numpy", "safetensors"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a checkout that is not installed
+            continue
+    return found

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from snpkit.data.loader import ShuffledBatches
-from snpkit.training.estimate import computed_pairs
 
 from . import Exercise, called, number
 
@@ -15,6 +14,16 @@ _SHARED = ((64, 2), (128, 8), (96, 3))  # batch, processes
 _TURNS = ((8, 2), (12, 3), (6, 1))
 _PLACES = ((5, 64, 8), (8, 64, 8), (21, 60, 8), (0, 60, 8))  # batches taken, samples, batch size
 _STEPS = ((0.1, 0.8, 8), (0.0, 1.0, 4), (0.5, 0.5, 64), (0.2, 3.0, 1))  # fixed, shared, devices
+
+
+def computed_pairs(config: Any, batch: int) -> int:
+    """Caption-video pairs of a batch that go through the cross-modal pass for matching; `config`
+    has `tasks` and `negatives` as SNPConfig has them."""
+    if "gvtm_cross_modal" not in config.tasks:
+        return 0
+    if config.negatives == "all":
+        return batch * batch
+    return batch * (1 + min(int(config.negatives), batch - 1))
 
 
 def _state_bytes(answer: Any) -> str | None:

@@ -16,11 +16,11 @@ from snpkit.ablation.stopwatch import TimedBatches
 from snpkit.errors import UserError
 from snpkit.evaluation.retrieval import evaluate_retrieval
 from snpkit.files import read_json, write_json
+from snpkit.machine import versions
 from snpkit.training.device import autocast_dtype, choose_device
 from snpkit.training.history import read_history
 from snpkit.training.loop import pretrain
 from snpkit.training.recipe import Recipe
-from snpkit.training.run import versions
 from snpkit.training.setup import Setup, make_dataset, prepare
 
 FORMAT = 1  # of the records; raised whenever an older one would be misread

@@ -213,16 +213,6 @@ def _make_optimiser_state(optimizer: torch.optim.Optimizer) -> None:
     optimizer.zero_grad(set_to_none=True)
 
 
-def computed_pairs(config: Any, batch: int) -> int:
-    """Caption-video pairs of a batch that go through the cross-modal pass for matching; `config`
-    has `tasks` and `negatives` as SNPConfig has them."""
-    if "gvtm_cross_modal" not in config.tasks:
-        return 0
-    if config.negatives == "all":
-        return batch * batch
-    return batch * (1 + min(int(config.negatives), batch - 1))
-
-
 def make_plan(
     recipe: Recipe, step: Step, card: Card, pairs: int, *, gpus: int = 1,
     utilisation: float = UTILISATION, price: float | None = None,

@@ -5,16 +5,16 @@ import os
 import socket
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from snpkit.errors import UserError
 from snpkit.files import open_regular
 
 
-class History:
+class History(AbstractContextManager):
     """Lines of a run in `folder`/history.jsonl, each a JSON object with a "step".
 
     A killed run may leave half a line, and lines after its last checkpoint: opening the history at
@@ -34,7 +34,10 @@ class History:
             self.file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 (see close)
         except OSError as error:
             raise UserError(f"Cannot write {self.path}: {error.strerror or error}.") from error
-        self.board = _board(folder / "tensorboard", step) if tensorboard else None
+        self.board = None
+        if tensorboard:
+            with suppress(ImportError, OSError):  # it is not installed, or the disk is full
+                self.board = _Board(folder / "tensorboard", step)
 
     def write(self, lines: list[dict[str, Any]]) -> None:
         """Append lines and hand them to the operating system: they survive the process.
@@ -43,11 +46,9 @@ class History:
             UserError: the disk is full or fails.
         """
         text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
-        try:
+        with self._written():
             self.file.write(text)
             self.file.flush()
-        except OSError as error:
-            raise self._unwritten(error) from error
         if self.board is not None:
             try:
                 self.board.write(lines)
@@ -61,27 +62,21 @@ class History:
         Raises:
             UserError: the disk is full or fails.
         """
-        try:
+        with self._written():
             os.fsync(self.file.fileno())
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            raise self._unwritten(error) from error
+            reason = error.strerror or error
+            raise UserError(
+                f"Cannot write {self.path}: {reason}; free some space, then continue with --resume."
+            ) from error
 
-    def _unwritten(self, error: OSError) -> UserError:
-        reason = error.strerror or error
-        return UserError(
-            f"Cannot write {self.path}: {reason}; free some space, then continue with --resume."
-        )
-
-    def __enter__(self) -> "History":
-        return self
-
-    def __exit__(
-        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the files; what a full disk did not take was reported by `write`."""
+    def __exit__(self, *_: object) -> None:
+        # What a full disk did not take was reported by `write`.
         with suppress(OSError):
             self.file.close()
         if self.board is not None:
@@ -172,10 +167,3 @@ class _Board:
             ]
             self._add(step=line["step"], summary=self.summary(value=values))
         self.file.flush()
-
-
-def _board(folder: Path, step: int) -> _Board | None:
-    try:
-        return _Board(folder, step)
-    except (ImportError, OSError):
-        return None

@@ -2,8 +2,8 @@
 
 import math
 import sys
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -39,7 +39,7 @@ class StepRecord:
     seconds: float = 0.0
 
 
-class Logger:
+class Logger(AbstractContextManager):
     """Collects step records and turns them into history lines, a progress bar and warnings.
 
     The main process writes; the others compute the same and keep silent.
@@ -60,15 +60,10 @@ class Logger:
         self.bar = tqdm(total=total, initial=result.step, disable=not (progress and main),
                         unit="step", file=sys.stderr, dynamic_ncols=True)
 
-    def __enter__(self) -> "Logger":
-        return self
-
-    def __exit__(
-        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.bar.close()
         if self.history is not None:
-            self.history.close()
+            self.history.__exit__()
 
     def add(self, record: StepRecord) -> None:
         """Keep a record; nothing is read from the device."""

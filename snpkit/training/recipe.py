@@ -18,10 +18,9 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from snpkit.errors import UserError
-from snpkit.fields import LOOSE, Section, did_you_mean, sentence_of
+from snpkit.fields import LOOSE, Section, did_you_mean, read_yaml, sentence_of
 from snpkit.files import read_json
 from snpkit.model.config import FORMER_NAMES, SNPConfig
-from snpkit.training.recipe_yaml import read_yaml
 from snpkit.training.sections import (
     FORMER,
     FORMER_ADVICE,
@@ -44,7 +43,7 @@ _MODEL_FIELDS |= {"text_pretrained"}  # no field of SNPConfig: only the first st
 
 
 class Recipe(Section):
-    """One training run. `choices` says in sentences what was chosen and why (see `read_yaml`)."""
+    """One training run. `choices` says in sentences what was chosen and why."""
 
     name: str
     optimisation: OptimisationRecipe
@@ -131,15 +130,45 @@ def recipe_from_dict(values: Any) -> Recipe:
 def read_recipe(path: str | Path) -> Recipe:
     """The recipe of a .yaml or .yml file, or else of a JSON file of `recipe_to_dict`.
 
+    Comments of YAML that end in a full stop become its `choices`.
+
     Raises:
         UserError: no such file, not YAML or JSON, or a field is wrong; names file and field.
     """
-    values = (read_yaml if Path(path).suffix in (".yaml", ".yml") else read_json)(path)
+    if Path(path).suffix in (".yaml", ".yml"):
+        values, text = read_yaml(path)
+        values = {"choices": _reasons(text)} | values if isinstance(values, dict) else values
+    else:
+        values = read_json(path)
     try:
         return recipe_from_dict(values)
     except UserError as error:
         problem = str(error).removeprefix("Recipe: ")
         raise UserError(f"{path} is no recipe that can be used: {problem}") from None
+
+
+_LINE = re.compile(r"(\s*)(?:(\w+):)?[^#]*(?:#\s*(.*\S))?")  # indentation, key, comment
+
+
+def _reasons(text: str) -> list[str]:
+    """The comments of a YAML recipe that end in a full stop.
+
+    One behind a value, with the lines of comment below it, is the reason for that value:
+    "data.size: Small enough that a step is all model." Others stand by themselves.
+    """
+    reasons, section, goes_on = [], "", False
+    for line in text.splitlines():
+        indent, key, comment = _LINE.match(line).groups()
+        if key and not indent:
+            section = key
+        if key and comment:
+            reasons.append(f"{section}.{key}: {comment}" if indent else f"{key}: {comment}")
+        elif comment and goes_on:
+            reasons[-1] += f" {comment}"
+        elif comment:
+            reasons.append(comment)
+        goes_on = bool(comment)
+    return [reason for reason in reasons if reason.endswith(".")]
 
 
 def override(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:

@@ -4,7 +4,6 @@ import reprlib
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +20,7 @@ from snpkit.checkpoint import (
     save_checkpoint,
 )
 from snpkit.errors import CheckpointError, UserError
+from snpkit.machine import versions
 from snpkit.training import distributed
 from snpkit.training.optimisation import (
     BufferGuard,
@@ -234,17 +234,6 @@ def _training_state(run: Run) -> dict[str, Any]:
         "scaler": run.scaler.state_dict(),
         "versions": versions(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that decide the numbers of a run."""
-    found = {"torch": torch.__version__}
-    for package in ("snpkit", "transformers", "tokenizers", "numpy", "safetensors"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # run from a checkout that is not installed
-            continue
-    return found
 
 
 def _same_recipe(folder: Path, recipe: Recipe) -> None:

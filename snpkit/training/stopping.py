@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 import torch
@@ -51,9 +51,7 @@ class StopSignal:
             signal.signal(number, handler)
         self.former = {}
 
-    def __exit__(
-        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._restore()
 
     def check(self, device: torch.device, agree: bool) -> str:

@@ -1,5 +1,6 @@
 """`race step` and `race forward`: a step of training, and the losses alone."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -109,12 +110,13 @@ def prepare(way: str) -> None:
     """
     import torch
 
-    from snpkit.training.device import prepare_cpu, set_threads
+    from snpkit.machine import available_cores
+    from snpkit.training.device import prepare_cpu
 
     if way == "ours":
         prepare_cpu()
     else:
-        set_threads()
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", available_cores())))
         torch.set_flush_denormal(True)
 
 

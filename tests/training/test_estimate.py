@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from snpkit.training import estimate
 from snpkit.training.cards import GPUS
-from snpkit.training.estimate import Tracker, computed_pairs, estimate_step, make_plan
+from snpkit.training.estimate import Tracker, estimate_step, make_plan
 from snpkit.training.recipe import get_recipe, override
 
 CPU, T4 = GPUS["cpu"], GPUS["t4"]
@@ -204,13 +204,6 @@ def test_a_plan_follows_from_its_step():
     assert plan.seconds == pytest.approx(100 * step.flops / (0.5 * 8.1e12))  # float32 on a T4
     assert plan.cost == pytest.approx(plan.seconds / 1000)
     assert plan.cache_bytes == 1000 * 2 * 4 * 3 * 32 * 32 and plan.fits
-
-
-def test_pairs_are_those_that_the_model_computes():
-    config = estimate.model_config(tiny(model__negatives=3))
-    assert computed_pairs(config, 8) == 32 and computed_pairs(config, 3) == 9
-    config.tasks = ["lvwm"]
-    assert computed_pairs(config, 8) == 0
 
 
 @pytest.mark.slow
