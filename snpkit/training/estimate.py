@@ -165,7 +165,11 @@ def _take_step(recipe: Recipe, card: Card, batch: int, gpus: int, tokens: int) -
     on_cpu = card.name == "cpu"
     tracker = Tracker(block=1 if on_cpu else 512)
     with FakeTensorMode(allow_non_fake_inputs=True), ExitStack() as stack:
-        _without_values(model)
+        # Fake tensors of the CPU in the place of those without a device.
+        renewed = torch.__future__.set_overwrite_module_params_on_conversion
+        renewed(True)
+        stack.callback(renewed, False)
+        model.to_empty(device="cpu")
         model.micro_batch = recipe.optimisation.micro_batch
         if "attn_implementation" not in recipe.model:  # as the training loop chooses it
             model.set_attention("eager" if on_cpu else "sdpa")
@@ -193,16 +197,6 @@ def _take_step(recipe: Recipe, card: Card, batch: int, gpus: int, tokens: int) -
             train_step(run, iter([(inputs, [])]))
     parameters = sum(one.numel() for one in model.parameters())
     return Step(Memory(**tracker.at_peak), float(tracker.flops), parameters, dtype)
-
-
-def _without_values(model: torch.nn.Module) -> None:
-    """Put fake tensors of the CPU in the place of those without a device."""
-    for module in model.modules():
-        for name, value in module.named_parameters(recurse=False):
-            empty = torch.empty_like(value, device="cpu")
-            module._parameters[name] = torch.nn.Parameter(empty, value.requires_grad)
-        for name, value in module.named_buffers(recurse=False):
-            module._buffers[name] = torch.empty_like(value, device="cpu")
 
 
 def _make_optimiser_state(optimizer: torch.optim.Optimizer) -> None:

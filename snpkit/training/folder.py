@@ -33,10 +33,13 @@ def run_folder(
     with ExitStack() as stack:
         if distributed.is_main():
             try:
-                _check_name(folder)
                 stack.callback(_remove_empty, _make(folder))
                 stack.enter_context(locked_folder(folder))
-                _check_run(folder, resume or overwrite)
+                if has_checkpoint(folder / "last") and not (resume or overwrite):
+                    raise UserError(
+                        f"{folder} holds a run already; continue it with --resume, replace it with "
+                        "--overwrite, or choose another folder."
+                    )
             except UserError as error:
                 problem = error
         if distributed.any_process(torch.tensor(float(problem is not None))) > 0:
@@ -44,21 +47,17 @@ def run_folder(
         yield folder
 
 
-def _check_name(folder: Path) -> None:
+def _make(folder: Path) -> list[Path]:
+    """Make the folder; returns what was made, the deepest first."""
     try:
         str(folder).encode()
+        missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+        folder.mkdir(parents=True, exist_ok=True)
     except UnicodeEncodeError:
         raise UserError(
             f"The name of the folder {str(folder)!a} is not text in this locale's encoding; "
             "choose another one, or a UTF-8 locale."
         ) from None
-
-
-def _make(folder: Path) -> list[Path]:
-    """Make the folder; returns what was made, the deepest first."""
-    try:
-        missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
-        folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise UserError(f"{folder} is a file; name a folder for the run.") from None
     except OSError as error:
@@ -71,11 +70,3 @@ def _remove_empty(folders: list[Path]) -> None:
     for path in folders:
         with suppress(OSError):  # only if nothing was written to it
             path.rmdir()
-
-
-def _check_run(folder: Path, wanted: bool) -> None:
-    if not wanted and has_checkpoint(folder / "last"):
-        raise UserError(
-            f"{folder} holds a run already; continue it with --resume, replace it with "
-            "--overwrite, or choose another folder."
-        )

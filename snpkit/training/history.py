@@ -98,15 +98,19 @@ def read_history(path: str | Path) -> list[dict[str, Any]]:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """Nested numbers by dotted name: {"a": {"b": 1}} -> {"a.b": 1.0}; what is no number is left."""
-    flat: dict[str, float] = {}
+def leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """What stands in nested fields, by dotted name: {"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
     for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[prefix + name] = float(value)
+        whole = f"{prefix}{name}"
+        flat |= leaves(value, f"{whole}.") if isinstance(value, dict) else {whole: value}
     return flat
+
+
+def flatten(values: dict[str, Any]) -> dict[str, float]:
+    """The numbers among the `leaves`, as floats."""
+    return {name: float(value) for name, value in leaves(values).items()
+            if isinstance(value, int | float) and not isinstance(value, bool)}  # fmt: skip
 
 
 def _whole_lines(path: Path) -> list[tuple[dict[str, Any], int]]:

@@ -57,13 +57,13 @@ def set_random_state(state: Tensor) -> None:
     """
     count = 2 * _TWISTER + 1 + 3 + 2
     expected = 8 * count + len(torch.get_rng_state())
-    if state.dtype != torch.uint8 or state.ndim != 1 or len(state) < expected:
-        raise CheckpointError("The checkpoint's random state is damaged; it cannot be continued.")
-    numbers = state[: 8 * count].clone().view(torch.int64).numpy()
-    words, np_words = numbers[: _TWISTER + 1], numbers[_TWISTER + 1 : 2 * _TWISTER + 1]
-    np_position, np_has_gauss, has_gauss = map(int, numbers[-5:-2])
-    gauss, np_gauss = numbers[-2:].copy().view(np.float64).tolist()
     try:
+        if state.dtype != torch.uint8 or state.ndim != 1 or len(state) < expected:
+            raise ValueError("too short, or no bytes")
+        numbers = state[: 8 * count].clone().view(torch.int64).numpy()
+        words, np_words = numbers[: _TWISTER + 1], numbers[_TWISTER + 1 : 2 * _TWISTER + 1]
+        np_position, np_has_gauss, has_gauss = map(int, numbers[-5:-2])
+        gauss, np_gauss = numbers[-2:].copy().view(np.float64).tolist()
         random.setstate((3, tuple(map(int, words)), gauss if has_gauss else None))
         np_state = ("MT19937", np_words.astype(np.uint32), np_position, np_has_gauss, np_gauss)
         np.random.set_state(np_state)

@@ -22,11 +22,8 @@ from snpkit.checkpoint import (
 from snpkit.errors import CheckpointError, UserError
 from snpkit.machine import versions
 from snpkit.training import distributed
-from snpkit.training.optimisation import (
-    BufferGuard,
-    load_optimizer_tensors,
-    optimizer_tensors,
-)
+from snpkit.training.history import leaves
+from snpkit.training.optimisation import BufferGuard, load_optimizer_tensors, optimizer_tensors
 from snpkit.training.randomness import random_state, set_random_state
 from snpkit.training.recipe import Recipe, read_recipe, recipe_to_dict
 
@@ -127,9 +124,9 @@ class RunFiles:
         return None
 
     def _clear(self) -> None:
-        folders = (self.last, self.best, previous_of(self.last), previous_of(self.best))
-        for folder in (*folders, self.output / "tensorboard"):
+        for folder in (self.last, self.best, self.output / "tensorboard"):
             shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(previous_of(folder), ignore_errors=True)
         try:
             (self.output / "history.jsonl").unlink(missing_ok=True)
         except OSError as error:
@@ -197,24 +194,20 @@ class RunFiles:
                 f"{folder} cannot be continued: its training.json or resume.safetensors lacks "
                 f"{error}."
             ) from error
-        _warn_of_threads(checkpoint, run.device)
+        # Several threads add numbers up in another order than one: the last bits become others.
+        before, now = training.get("threads"), torch.get_num_threads()
+        if run.device.type == "cpu" and before not in (None, now):
+            sentence = (
+                f"{folder} was trained with OMP_NUM_THREADS={before} and goes on with {now}: its "
+                "last digits will differ from an uninterrupted run's."
+            )
+            checkpoint.warning = " ".join(filter(None, (checkpoint.warning, sentence)))
         load_optimizer_tensors(run.model, run.optimizer, tensors)
         set_random_state(states[distributed.rank()])
         # All have read it; now the damaged newest one, if there was one, may give way.
         distributed.barrier()
         if distributed.is_main():
             adopt(checkpoint, self.last)
-
-
-def _warn_of_threads(checkpoint: Checkpoint, device: torch.device) -> None:
-    """Several threads add numbers up in another order than one: the last bits become others."""
-    before, now = checkpoint.training.get("threads"), torch.get_num_threads()
-    if device.type == "cpu" and before not in (None, now):
-        sentence = (
-            f"{checkpoint.folder} was trained with OMP_NUM_THREADS={before} and goes on with "
-            f"{now}: its last digits will differ from an uninterrupted run's."
-        )
-        checkpoint.warning = " ".join(filter(None, (checkpoint.warning, sentence)))
 
 
 def _training_state(run: Run) -> dict[str, Any]:
@@ -239,10 +232,10 @@ def _training_state(run: Run) -> dict[str, Any]:
 def _same_recipe(folder: Path, recipe: Recipe) -> None:
     try:
         # A field that is newer than the run had, in effect, its default value.
-        saved = _leaves(recipe_to_dict(read_recipe(folder / "recipe.json")))
+        saved = leaves(recipe_to_dict(read_recipe(folder / "recipe.json")))
     except UserError as error:
         raise CheckpointError(str(error)) from error
-    wanted = _leaves(recipe_to_dict(recipe))
+    wanted = leaves(recipe_to_dict(recipe))
     for name in sorted(saved.keys() | wanted.keys()):
         free = name in _FREE or name.partition(".")[0] in _FREE
         if not free and saved.get(name) != wanted.get(name):
@@ -251,12 +244,3 @@ def _same_recipe(folder: Path, recipe: Recipe) -> None:
                 f"{folder} was trained with {name} = {shown}, not {wanted.get(name)!r}; continue "
                 "with the same recipe or start a new run."
             )
-
-
-def _leaves(values: Any, name: str = "") -> dict[str, Any]:
-    """What stands in nested fields, by dotted name."""
-    if not isinstance(values, dict):
-        return {name: values}
-    dot = name and f"{name}."
-    inner = (_leaves(value, f"{dot}{own}") for own, value in values.items())
-    return {full: value for found in inner for full, value in found.items()}

@@ -34,6 +34,10 @@ from snpkit.training.run import Evaluate
 from snpkit.training.task_batches import TaskBatches, one_row_a_clip
 from snpkit.weights import find_file
 
+# What a pretrained BERT brings along.
+_SIZES_OF_BERT = {"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+                  "max_position_embeddings", "vocab_size", "vision_width"}  # fmt: skip
+
 
 @dataclass
 class Setup:
@@ -200,28 +204,18 @@ def make_config(recipe: Recipe, tokenizer: Any, text: str | None = None) -> SNPC
 
     `text_pretrained` is no field of the model: `prepare` reads it, and loads the weights once.
     """
-    decided = recipe.decided_by_data() | {
-        "vocab_size": len(tokenizer),
-        "pad_token_id": tokenizer.pad_token_id,
-        "cls_token_id": tokenizer.cls_token_id,
-        "sep_token_id": tokenizer.sep_token_id,
-        "mask_token_id": tokenizer.mask_token_id,
-    }
+    decided = recipe.decided_by_data() | {"vocab_size": len(tokenizer)}
+    for kind in ("pad", "cls", "sep", "mask"):
+        decided[f"{kind}_token_id"] = getattr(tokenizer, f"{kind}_token_id")
     model = recipe.network_fields()
-    if text is not None:
-        config = config_from_bert(text, **_without_sizes(model), **decided)
-    else:
+    if text is None:
         config = SNPConfig(**model, **decided)
+    else:
+        own = {name: value for name, value in model.items() if name not in _SIZES_OF_BERT}
+        config = config_from_bert(text, **own, **decided)
     check_lengths(config, recipe.data.max_tokens)
     check_clips(config, recipe.evaluation.clips, "evaluation.clips")
     return config
-
-
-def _without_sizes(model: dict[str, Any]) -> dict[str, Any]:
-    # A pretrained BERT brings its own sizes.
-    own = {"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-           "max_position_embeddings", "vocab_size", "vision_width"}  # fmt: skip
-    return {name: value for name, value in model.items() if name not in own}
 
 
 def make_dataset(
@@ -239,14 +233,13 @@ def make_dataset(
         cache: the decoded clips, built before; None = as the recipe says.
     """
     data = recipe.data
-    options = {"seed": recipe.seed, "cache": cache or data.cache, "progress": progress}
-    options["cache_frames"] = data.cache_frames
-    options |= {"fit": data.fit, "min_scale": data.min_scale, "middle": data.middle}
-    options["guard_seconds"] = data.guard_seconds
-    if training:
-        options["augmentation"] = Augmentation(
-            data.flip, data.random_crop, data.crop_aspect, data.randaugment, data.magnitude
-        )
+    augmentation = Augmentation(
+        data.flip, data.random_crop, data.crop_aspect, data.randaugment, data.magnitude
+    )
+    names = ("cache_frames", "fit", "min_scale", "middle", "guard_seconds")
+    options = {name: getattr(data, name) for name in names}
+    options |= {"cache": cache or data.cache, "seed": recipe.seed, "progress": progress}
+    options["augmentation"] = augmentation if training else None
     kind = ShardDataset if isinstance(manifest.rows, ShardRows) else VideoTextDataset
     clips = data.clips if training else recipe.evaluation.clips or data.clips
     return kind(manifest, clips, data.frames, data.size, training, **options)
