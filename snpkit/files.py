@@ -112,6 +112,35 @@ def read_json(path: str | Path, *, most_bytes: int = 200_000_000) -> Any:
 
 
 @contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make a folder for the output of a run; what was made and stays empty is removed again.
+
+    Raises:
+        UserError: its name is no text, it is a file, or it cannot be made.
+    """
+    try:
+        str(folder).encode()
+        missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+        folder.mkdir(parents=True, exist_ok=True)
+    except UnicodeEncodeError:
+        raise UserError(
+            f"The name of the folder {str(folder)!a} is not text in this locale's encoding; "
+            "choose another one, or a UTF-8 locale."
+        ) from None
+    except FileExistsError:
+        raise UserError(f"{folder} is a file; name a folder for the run.") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"Cannot make the folder {folder}: {reason}; choose another.") from error
+    try:
+        yield
+    finally:
+        for path in missing:  # the deepest first
+            with suppress(OSError):  # something was written to it
+                path.rmdir()
+
+
+@contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
     """Hold a folder for one process, by a lock of the operating system that goes with the process.
 

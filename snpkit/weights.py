@@ -58,6 +58,17 @@ def find_file(source: str | Path, name: str, **hub: Any) -> Path | None:
     return None if found is None else Path(found)
 
 
+def check_reachable(field: str, source: str | None) -> None:
+    """Raise UserError where first weights are neither on this machine nor on a reachable hub."""
+    if source is None or Path(source).exists() or find_file(source, "config.json") is not None:
+        return
+    raise UserError(
+        f"There are no weights at {source!r}: no such folder, and no hub id that can be reached "
+        f"from here; on a machine with a network run `hf download {source} --local-dir DIR`, copy "
+        f"DIR here and add --set {field}=DIR, or {field}=null to start from random weights."
+    )
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The object that a JSON file holds.
 

@@ -54,8 +54,8 @@ def convert(
     from snpkit.data.annotations.labels import AnswerLabels
     from snpkit.language.tokenizer import load_tokenizer
     from snpkit.model.downstream import SNPForQuestionAnswering
+    from snpkit.model.limits import check_lengths
     from snpkit.model.reference import from_reference, published_config
-    from snpkit.training.setup import check_lengths
 
     if output.exists() or has_checkpoint(output):
         raise UserError(f"{output} is there already; name another folder.")

@@ -113,6 +113,7 @@ def _training_step() -> str:
 
     from snpkit.model.config import SNPConfig
     from snpkit.model.pretraining import SNPForPreTraining
+    from snpkit.training.estimate import example_batch
 
     torch.manual_seed(0)
     config = SNPConfig(
@@ -120,14 +121,9 @@ def _training_step() -> str:
         intermediate_size=32, image_size=16, patch_size=8, clips=1, frames=1,
     )  # fmt: skip
     model = SNPForPreTraining(config)
-    ids = torch.randint(1, 100, (4, 6))
-    batch = {
-        "input_ids": ids,
-        "masked_input_ids": ids,
-        "attention_mask": torch.ones_like(ids),
-        "labels": ids,
-        "pixel_values": torch.randint(0, 255, (4, 1, 1, 3, 16, 16), dtype=torch.uint8),
-    }
+    batch = example_batch(config, 4, 6)
+    for name, most in (("input_ids", 100), ("pixel_values", 255)):
+        batch[name] = torch.randint_like(batch[name], 1, most)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
     losses = []
     for _ in range(5):

@@ -118,8 +118,8 @@ def _limits(
     pipeline: "Pipeline", max_tokens: int | None, clips: int | None
 ) -> tuple[int, int]:
     """Tokens of a caption and clips of a video: as asked for, else as in the checkpoint's run."""
+    from snpkit.model.limits import check_clips, check_lengths
     from snpkit.training.recipe import DataRecipe, EvaluationRecipe, read_recipe
-    from snpkit.training.setup import check_clips, check_lengths
 
     config, saved = pipeline.model.config, pipeline.folder / "recipe.json"
     data, evaluation = DataRecipe(), EvaluationRecipe()

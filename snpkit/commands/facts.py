@@ -3,12 +3,14 @@
 import platform
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import nn
 
     from snpkit.training.recipe import Recipe
+    from snpkit.training.run import TrainingResult
+    from snpkit.training.setup import Setup
 
 
 def command_line() -> str:
@@ -33,3 +35,17 @@ def machine_facts(model: "nn.Module", recipe: "Recipe | None" = None) -> dict[st
         f"Python {platform.python_version()}, torch {torch.__version__}"
     )
     return facts
+
+
+def run_facts(setup: "Setup", result: "TrainingResult", **more: Any) -> dict[str, Any]:
+    """What the numbers of a training run rest on; `more` stands before the machine."""
+    return {
+        "Command": command_line(),
+        "Recipe": setup.recipe.name,
+        "Seed": setup.recipe.seed,
+        "Steps": result.step,
+        "Batch": setup.recipe.data.batch_size,
+        "Training rows": len(setup.batches.dataset),
+        **more,
+        **machine_facts(setup.model, setup.recipe),
+    }

@@ -37,7 +37,7 @@ def finetune(
 
 def _measure(start: str, setup: "Setup", rows: "Manifest", result: "TrainingResult") -> None:
     """Measure on the test split; print it and write metrics.json."""
-    from snpkit.commands.facts import command_line, machine_facts
+    from snpkit.commands.facts import run_facts
     from snpkit.commands.tables import task_table
     from snpkit.files import write_json
     from snpkit.training.setup import make_dataset
@@ -45,17 +45,7 @@ def _measure(start: str, setup: "Setup", rows: "Manifest", result: "TrainingResu
     recipe = setup.recipe
     dataset = make_dataset(recipe, rows, training=False, progress=False)
     metrics = setup.measure(setup.model, dataset)
-    facts = {
-        "Command": command_line(),
-        "Recipe": recipe.name,
-        "Start": start,
-        "Seed": recipe.seed,
-        "Steps": result.step,
-        "Batch": recipe.data.batch_size,
-        "Training rows": len(setup.batches.dataset),
-        "Train (s)": round(result.seconds, 1),
-        **machine_facts(setup.model, recipe),
-    }
+    facts = run_facts(setup, result, Start=start, **{"Train (s)": round(result.seconds, 1)})
     unreadable = dataset.report().reasons
     write_json(result.output / "metrics.json", metrics | {"facts": facts, "unreadable": unreadable})
     print(task_table(recipe.task.name, metrics))

@@ -39,13 +39,11 @@ class ParameterCount:
 
     Attributes:
         components: component -> parameters; each shared tensor is counted once.
-        paper_millions: the paper's total, None where it gives none.
     """
 
     architecture: str
     encoder: str
     components: dict[str, int]
-    paper_millions: float | None
 
     @property
     def total(self) -> int:
@@ -60,10 +58,7 @@ def count_parameters(architecture: str, encoder: str) -> ParameterCount:
     tasks = alone if architecture == "twin_tower" else {}
     with torch.device("meta"):
         model = SNPForPreTraining(SNPConfig(architecture=architecture, vision=encoder, **tasks))
-    components = count_components(model)
-    return ParameterCount(
-        architecture, encoder, components, PAPER_MILLIONS.get((architecture, encoder))
-    )
+    return ParameterCount(architecture, encoder, count_components(model))
 
 
 def count_components(model: nn.Module) -> dict[str, int]:
@@ -82,16 +77,14 @@ def parameter_table() -> list[ParameterCount]:
 
 def parameter_text(rows: list[ParameterCount]) -> str:
     """The table as plain text, in millions, followed by what one must know to read it."""
-    head = ["encoder", "architecture", *_COMPONENTS, "total", "exact", "paper"]
-    lines = [head]
+    lines = [["encoder", "architecture", *_COMPONENTS, "total", "exact", "paper"]]
     for row in rows:
         millions = [f"{n / 1e6:.1f}" if n else "-" for n in row.components.values()]
-        paper = f"{row.paper_millions:.1f}" if row.paper_millions else "-"
-        name = ENCODERS[row.encoder]
+        paper = str(PAPER_MILLIONS.get((row.architecture, row.encoder), "-"))
         total = [f"{row.total / 1e6:.1f}", f"{row.total:,}", paper]
-        lines.append([name, row.architecture, *millions, *total])
-    text = format_table(lines, left=2).splitlines()
-    return "\n".join([text[0], "-" * len(text[0]), *text[1:], "", *_NOTES])
+        lines.append([ENCODERS[row.encoder], row.architecture, *millions, *total])
+    head, *table = format_table(lines, left=2).splitlines()
+    return "\n".join([head, "-" * len(head), *table, "", *_NOTES])
 
 
 _NOTES = (

@@ -111,13 +111,11 @@ def read_pairs(text: str) -> int:
     import math
     import re
 
-    match = re.fullmatch(r"([\d,_]*\.?\d+)([kmb]?)", text.strip(), re.IGNORECASE)
-    if match:
-        number = float(match[1].replace(",", "").replace("_", ""))
-        pairs = number * _FACTORS[match[2].lower()]
-        if math.isfinite(pairs) and pairs >= 1:
-            return round(pairs)
-    raise UserError(f"--data takes a number of pairs, such as 4000, 250k or 2.5M, not {text!r}.")
+    match = re.fullmatch(r"([\d,_]*\.?\d+)([kmb]?)", text.strip().lower())
+    pairs = float(re.sub("[,_]", "", match[1])) * _FACTORS[match[2]] if match else 0
+    if not 1 <= pairs < math.inf:
+        raise UserError(f"--data takes a number of pairs, such as 4000 or 2.5M, not {text!r}.")
+    return round(pairs)
 
 
 def _lines(

@@ -49,7 +49,7 @@ def run(
     from snpkit.commands.tables import metrics_table
     from snpkit.commands.training import run_training
     from snpkit.data.synthetic import generate_corpus
-    from snpkit.training.folder import run_folder
+    from snpkit.training.run import run_folder
     from snpkit.training.setup import prepare
 
     phases: dict[str, float] = {}
@@ -93,10 +93,14 @@ def _finish(
     phases: dict[str, float],
 ) -> dict[str, Any]:
     """Measure on the test split, write metrics.json and report.html; the metrics."""
+    import torch
+
+    from snpkit.commands.facts import run_facts
     from snpkit.evaluation.retrieval import run_retrieval
     from snpkit.explore.examples import retrieval_examples
     from snpkit.explore.report import write_report
     from snpkit.files import write_json
+    from snpkit.machine import peak_memory
     from snpkit.training.history import read_history
     from snpkit.training.setup import make_dataset
 
@@ -108,7 +112,11 @@ def _finish(
     metrics = retrieval.metrics()
     examples = retrieval_examples(retrieval, test, seed=setup.recipe.seed)
     phases["Evaluate"] = time.perf_counter() - start
-    facts = _facts(setup, result, phases)
+    peak = peak_memory(torch.device("cpu"))  # of the program, wherever it trains
+    parameters = sum(parameter.numel() for parameter in setup.model.parameters())
+    seconds = {f"{name} (s)": round(took, 1) for name, took in phases.items()}
+    memory = {"Peak memory (GB)": None if peak is None else round(peak / 1e9, 2)}
+    facts = run_facts(setup, result, Parameters=parameters, **seconds, **memory)
     unreadable = {**setup.batches.dataset.report().reasons, **test.report().reasons}
     write_json(output / "metrics.json", metrics | {"facts": facts, "unreadable": unreadable})
     write_report(
@@ -139,29 +147,6 @@ def _guessing(setup: "Setup") -> dict[str, float]:
         "gvtm_text_video": matching,
         "lvwm": matching,
         "gvtm_cross_modal": math.log(pairs),
-    }
-
-
-def _facts(
-    setup: "Setup", result: "TrainingResult", phases: dict[str, float]
-) -> dict[str, object]:
-    import torch
-
-    from snpkit.commands.facts import command_line, machine_facts
-    from snpkit.machine import peak_memory
-
-    parameters = sum(parameter.numel() for parameter in setup.model.parameters())
-    peak = peak_memory(torch.device("cpu"))  # of the program, wherever it trains
-    return {
-        "Command": command_line(),
-        "Seed": setup.recipe.seed,
-        "Steps": result.step,
-        "Batch": setup.recipe.data.batch_size,
-        "Parameters": parameters,
-        "Training clips": len(setup.batches.dataset),
-        **{f"{name} (s)": round(seconds, 1) for name, seconds in phases.items()},
-        "Peak memory (GB)": None if peak is None else round(peak / 1e9, 2),
-        **machine_facts(setup.model, setup.recipe),
     }
 
 

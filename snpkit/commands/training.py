@@ -73,7 +73,7 @@ def train(
     from snpkit.commands.data_option import read_source
     from snpkit.training import distributed
     from snpkit.training.device import choose_device
-    from snpkit.training.folder import run_folder
+    from snpkit.training.run import run_folder
     from snpkit.training.setup import prepare
 
     guarded = options.data is not None

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from snpkit.data.cache import clip_name
 from snpkit.data.samples import VideoText
 from snpkit.errors import UserError
 from snpkit.language.tokenizer import encode_captions
@@ -118,6 +119,14 @@ def label_set(
     if len(known) < 2:
         raise UserError(f"All questions have the answer {known[0]!r}; there is nothing to learn.")
     return answers
+
+
+def one_row_a_clip(rows: Sequence[VideoText]) -> list[VideoText]:
+    """The first row of every clip."""
+    first: dict[str, VideoText] = {}
+    for row in rows:
+        first.setdefault(clip_name(row), row)
+    return list(first.values())
 
 
 def digest_rows(rows: Iterable[VideoText]) -> str:

@@ -48,18 +48,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from snpkit.errors import UserError
-from snpkit.model.parallel import (
+from snpkit.model.parallel import (  # noqa: F401 (they are part of this module, too)
     from_first_process,
     gather,
     mean_over_processes,
     rank,
     world_size,
 )
-
-__all__ = [
-    "any_process", "barrier", "from_first_process", "gather", "gather_names", "init_if_needed",
-    "is_main", "mean_over_processes", "parallelise", "rank", "shutdown", "world_size",
-]  # fmt: skip
 
 
 def init_if_needed(device: torch.device) -> bool:

@@ -26,13 +26,14 @@ from torch.utils.flop_counter import aten, flop_registry
 
 from snpkit.errors import UserError
 from snpkit.model import parallel
+from snpkit.model.config import SNPConfig
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.cards import GPUS, Card, as_on_a_gpu, measured_peak, seconds_of
 from snpkit.training.device import choose_device, prepare_cpu
-from snpkit.training.example import example_batch, model_config
 from snpkit.training.loop import Run, TrainingResult, new_run, train_step
 from snpkit.training.optimisation import BufferGuard, make_optimizer, step_unless, total_steps
 from snpkit.training.recipe import Recipe, override
+from snpkit.training.setup import model_config
 
 UTILISATION = 0.35  # of a card's peak: what training of networks of this size usually reaches
 RESERVE = 0.1  # of a card's memory: CUDA's own, and what fragmentation makes unusable
@@ -154,10 +155,6 @@ def estimate_step(recipe: Recipe, card: Card, *, gpus: int = 1, tokens: int | No
         raise UserError(f"A batch of {recipe.data.batch_size} does not divide among {gpus} cards; "
                         "change --gpus or --set data.batch_size.")  # fmt: skip
     tokens = min(tokens or recipe.data.max_tokens, recipe.data.max_tokens)
-    return _take_step(recipe, card, batch, gpus, tokens)
-
-
-def _take_step(recipe: Recipe, card: Card, batch: int, gpus: int, tokens: int) -> Step:
     cpu, dtype = torch.device("cpu"), card.dtype(recipe.optimisation.precision)
     config = model_config(recipe)
     with torch.device("meta"):  # no weights are read for it
@@ -267,3 +264,28 @@ def measured_utilisation(recipe: Recipe, *, batch: int = 8, steps: int = 3) -> f
     card = GPUS["cpu"] if device.type == "cpu" else GPUS["h200"]
     flops = estimate_step(small, card).flops
     return flops / min(took[1:]) / measured_peak(device.type, run.dtype)
+
+
+def example_batch(config: SNPConfig, batch: int, tokens: int) -> dict[str, Any]:
+    """A batch of the shapes that training reads, see `snpkit.model.base.Batch`; captions of
+    `tokens` tokens each, of which 15 % of the words are masked, and no two of one video."""
+    labelled = max(1, round(0.15 * (tokens - 2)))
+    ids = torch.full((batch, tokens), config.vocab_size - 1)
+    labels = torch.full((batch, tokens), -100)
+    labels[:, 1 : 1 + labelled] = config.vocab_size - 1
+    shape, size = (batch, config.clips, config.frames), config.image_size
+    inputs = {
+        "pixel_values": torch.zeros((*shape, 3, size, size), dtype=torch.uint8),
+        "input_ids": ids, "masked_input_ids": ids.clone(), "attention_mask": torch.ones_like(ids),
+        "labels": labels, "lengths": [tokens] * batch, "label_count": labelled * batch,
+        "significant_positions": torch.ones((batch, config.lvwm_words), dtype=torch.long),
+        "video_ids": torch.arange(batch),
+    }  # fmt: skip
+    if config.vision == "features":  # a grid of 7 x 7 cells
+        inputs["pixel_values"] = torch.zeros((*shape, config.vision_width, 7, 7))
+    if config.image_fit == "long":
+        inputs["pixel_mask"] = torch.ones((*shape, size, size), dtype=torch.bool)
+    if config.itm:
+        for name in ("input_ids", "attention_mask", "lengths"):
+            inputs[f"mismatched_{name}"] = inputs[name]
+    return inputs

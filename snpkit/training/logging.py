@@ -48,6 +48,9 @@ class Logger(AbstractContextManager):
         result: its `skipped` and `suspects` are kept up to date.
         limit: so many skipped steps are borne; one more raises UserError.
         total: steps of the whole run.
+
+    Attributes:
+        pending: records of which nothing has been read from the device yet.
     """
 
     def __init__(
@@ -65,12 +68,8 @@ class Logger(AbstractContextManager):
         if self.history is not None:
             self.history.__exit__()
 
-    def add(self, record: StepRecord) -> None:
-        """Keep a record; nothing is read from the device."""
-        self.pending.append(record)
-
     def flush(self) -> None:
-        """Read all kept records at once, write their lines and move the bar.
+        """Read all pending records at once, write their lines and move the bar.
 
         Raises:
             UserError: more steps were skipped than the limit allows; names the batches' files.

@@ -24,7 +24,6 @@ from snpkit.errors import UserError
 from snpkit.model.base import SNPPreTrainedModel
 from snpkit.training import distributed
 from snpkit.training.device import autocast_dtype, choose_device, prepare_cpu, to_device
-from snpkit.training.folder import run_folder
 from snpkit.training.history import flatten
 from snpkit.training.logging import Logger, StepRecord
 from snpkit.training.optimisation import (
@@ -37,7 +36,7 @@ from snpkit.training.optimisation import (
 )
 from snpkit.training.randomness import seed_everything, undisturbed
 from snpkit.training.recipe import Recipe
-from snpkit.training.run import Batch, Batches, Evaluate, Run, RunFiles, TrainingResult
+from snpkit.training.run import Batch, Batches, Evaluate, Run, RunFiles, TrainingResult, run_folder
 from snpkit.training.stopping import StopSignal
 
 
@@ -129,7 +128,7 @@ def _train(run: Run, logger: Logger, files: RunFiles, evaluate: Evaluate | None)
             record = train_step(run, source)
             result.step += 1
             result.seconds = record.seconds = earlier + time.monotonic() - began
-            logger.add(record)
+            logger.pending.append(record)
             report = result.step % every.log_every == 0
             if report:
                 logger.flush()

@@ -3,6 +3,7 @@
 import reprlib
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from snpkit.checkpoint import (
     save_checkpoint,
 )
 from snpkit.errors import CheckpointError, UserError
+from snpkit.files import locked_folder, made_folder
 from snpkit.machine import versions
 from snpkit.training import distributed
 from snpkit.training.history import leaves
@@ -244,3 +246,37 @@ def _same_recipe(folder: Path, recipe: Recipe) -> None:
                 f"{folder} was trained with {name} = {shown}, not {wanted.get(name)!r}; continue "
                 "with the same recipe or start a new run."
             )
+
+
+@contextmanager
+def run_folder(
+    output: str | Path, *, resume: bool = False, overwrite: bool = False
+) -> Iterator[Path]:
+    """Hold the folder of a run; made if it is missing, removed again if it stays empty.
+
+    Whatever is wrong with it is found out here, before a command decodes anything. Of several
+    processes the main one holds it.
+
+    Args:
+        resume, overwrite: a run that lies there already will be continued, or deleted.
+
+    Raises:
+        UserError: the folder cannot be made or written to, its name is no text, another process
+            writes to it, or it holds a run that is neither to be continued nor to be replaced.
+    """
+    folder, problem = Path(output), None
+    with ExitStack() as stack:
+        if distributed.is_main():
+            try:
+                stack.enter_context(made_folder(folder))
+                stack.enter_context(locked_folder(folder))
+                if has_checkpoint(folder / "last") and not (resume or overwrite):
+                    raise UserError(
+                        f"{folder} holds a run already; continue it with --resume, replace it with "
+                        "--overwrite, or choose another folder."
+                    )
+            except UserError as error:
+                problem = error
+        if distributed.any_process(torch.tensor(float(problem is not None))) > 0:
+            raise problem or UserError(f"The first process cannot use {folder}; it says why.")
+        yield folder

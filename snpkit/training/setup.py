@@ -1,6 +1,6 @@
 """From a recipe and the rows of its task to what the training loop takes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -15,7 +15,7 @@ from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest
 from snpkit.data.shards import ShardRows
 from snpkit.data.shards_dataset import ShardDataset
-from snpkit.data.task_rows import Texts, check_rows, label_set
+from snpkit.data.task_rows import Texts, check_rows, label_set, one_row_a_clip
 from snpkit.errors import UserError
 from snpkit.evaluation.answering import commonest_by_type
 from snpkit.evaluation.tasks import check_metric, evaluate_task
@@ -25,15 +25,18 @@ from snpkit.loading import Loaded, load_checkpoint
 from snpkit.model.base import SNPPreTrainedModel
 from snpkit.model.config import SNPConfig
 from snpkit.model.downstream import from_pretraining
+from snpkit.model.limits import check_clips, check_lengths
 from snpkit.model.pretrained_text import config_from_bert, load_text_weights
 from snpkit.model.pretraining import SNPForPreTraining
+from snpkit.model.vision import backbones
 from snpkit.training.batches import PreTrainingBatches, ShuffledSamples
 from snpkit.training.randomness import seed_everything
 from snpkit.training.recipe import Recipe
 from snpkit.training.run import Evaluate
-from snpkit.training.task_batches import TaskBatches, one_row_a_clip
-from snpkit.weights import find_file
+from snpkit.training.task_batches import TaskBatches
+from snpkit.weights import check_reachable
 
+_BERT_VOCABULARY = 30_522  # bert-base-uncased
 # What a pretrained BERT brings along.
 _SIZES_OF_BERT = {"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
                   "max_position_embeddings", "vocab_size", "vision_width"}  # fmt: skip
@@ -109,10 +112,13 @@ def prepare(
             check_rows(task, part.rows)
     if start is None:
         given, text = None, text or recipe.model.get("text_pretrained")
-        _check_reachable("model.text_pretrained", text)
-        _check_reachable("model.vision_pretrained", recipe.model.get("vision_pretrained"))
-        texts = Texts(training.rows, options=task != "pretraining")
-        tokenizer = make_tokenizer(recipe, texts, text)
+        check_reachable("model.text_pretrained", text)
+        check_reachable("model.vision_pretrained", recipe.model.get("vision_pretrained"))
+        if text is not None or recipe.data.tokenizer != "own":
+            tokenizer = load_tokenizer(text or recipe.data.tokenizer)  # a BERT has its own
+        else:
+            texts = Texts(training.rows, options=task != "pretraining")
+            tokenizer = train_tokenizer(texts, recipe.data.vocabulary_size)
         config = make_config(recipe, tokenizer, text)
     else:
         given, config = start_from(start, recipe)
@@ -169,17 +175,6 @@ def _make_model(
     return from_pretraining(task.name, given and given.model, config, **options)
 
 
-def _check_reachable(field: str, source: str | None) -> None:
-    """Raise UserError where first weights are neither on this machine nor on a reachable hub."""
-    if source is None or Path(source).exists() or find_file(source, "config.json") is not None:
-        return
-    raise UserError(
-        f"There are no weights at {source!r}: no such folder, and no hub id that can be reached "
-        f"from here; on a machine with a network run `hf download {source} --local-dir DIR`, copy "
-        f"DIR here and add --set {field}=DIR, or {field}=null to start from random weights."
-    )
-
-
 def _check_start(start: str | Path, model: nn.Module, text: str | None, task: str) -> None:
     if text is not None:
         raise UserError(f"The weights come from {start} or from {text}; choose one of the two.")
@@ -188,15 +183,6 @@ def _check_start(start: str | Path, model: nn.Module, text: str | None, task: st
             f"{start} is a {type(model).__name__} and lacks heads that pre-training needs; start "
             "from a pre-trained checkpoint."
         )
-
-
-def make_tokenizer(recipe: Recipe, captions: Iterable[str], text: str | None = None) -> Any:
-    """The recipe's tokenizer; with pretrained text weights always the one that belongs to them."""
-    if text is not None:
-        return load_tokenizer(text)
-    if recipe.data.tokenizer == "own":
-        return train_tokenizer(captions, recipe.data.vocabulary_size)
-    return load_tokenizer(recipe.data.tokenizer)
 
 
 def make_config(recipe: Recipe, tokenizer: Any, text: str | None = None) -> SNPConfig:
@@ -216,6 +202,27 @@ def make_config(recipe: Recipe, tokenizer: Any, text: str | None = None) -> SNPC
     check_lengths(config, recipe.data.max_tokens)
     check_clips(config, recipe.evaluation.clips, "evaluation.clips")
     return config
+
+
+def model_config(recipe: Recipe) -> SNPConfig:
+    """The recipe's model; nothing is fetched: a hub's BERT is taken to have the recipe's sizes, and
+    BERT's own vocabulary."""
+    text = recipe.model.get("text_pretrained")
+    local = text if text and Path(text).is_dir() else None
+    tokenizer = local or recipe.data.tokenizer
+    words: Any = range(recipe.data.vocabulary_size if tokenizer == "own" else _BERT_VOCABULARY)
+    words = load_tokenizer(tokenizer) if Path(tokenizer).is_dir() else _Vocabulary(words)
+    fields = {"text_pretrained": None, "attentive_masking": 0.0}
+    config = make_config(recipe.model_copy(update={"model": recipe.model | fields}), words, local)
+    if config.vision in backbones.KINDS or Path(config.vision).is_dir():
+        backbones._backbone_config(config)  # while config.json may still be read
+    return config
+
+
+class _Vocabulary(tuple[int, ...]):
+    """As many words as a tokenizer has; what `make_config` asks of one."""
+
+    pad_token_id, cls_token_id, sep_token_id, mask_token_id = 0, 2, 3, 4
 
 
 def make_dataset(
@@ -277,18 +284,3 @@ def start_from(checkpoint: str | Path, recipe: Recipe) -> tuple[Loaded, SNPConfi
     check_lengths(config, data.max_tokens)
     check_clips(config, recipe.evaluation.clips, "evaluation.clips")
     return loaded, config
-
-
-def check_lengths(config: SNPConfig, tokens: int, name: str = "data.max_tokens") -> None:
-    """Raise UserError where a model has fewer positions than a caption's tokens, or its clips."""
-    positions = config.max_position_embeddings
-    if not 3 <= tokens <= positions:
-        raise UserError(f"{name} is {tokens}; this model takes 3 to {positions} tokens a caption.")
-    check_clips(config, config.clips)
-
-
-def check_clips(config: SNPConfig, clips: int | None, name: str = "data.clips") -> None:
-    """Raise UserError where a model has fewer positions than a video's clips; None passes."""
-    most = config.max_position_embeddings - 1  # they count from 0 anew, with a [SEP] behind them
-    if clips is not None and not 1 <= clips <= most:
-        raise UserError(f"{name} is {clips}; this model takes 1 to {most} clips.")

@@ -88,11 +88,3 @@ class TaskBatches(ShuffledSamples):
             drawn += [self.rows[places[one]] for one in some]
             index += [number] * len(some)
         return drawn, torch.tensor(index)
-
-
-def one_row_a_clip(rows: Sequence[VideoText]) -> list[VideoText]:
-    """The first row of every clip."""
-    first: dict[str, VideoText] = {}
-    for row in rows:
-        first.setdefault(clip_name(row), row)
-    return list(first.values())

@@ -24,8 +24,7 @@ from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.text import format_bytes, format_seconds
 from snpkit.training.cards import GPUS, measured_peak
 from snpkit.training.device import prepare_cpu
-from snpkit.training.estimate import estimate_step
-from snpkit.training.example import model_config
+from snpkit.training.estimate import estimate_step, model_config
 from snpkit.training.loop import new_run, pretrain, train_step
 from snpkit.training.recipe import get_recipe, override
 from snpkit.training.setup import prepare

@@ -9,7 +9,7 @@ import torch.multiprocessing as processes
 
 from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training import distributed
-from snpkit.training.example import example_batch, model_config
+from snpkit.training.estimate import example_batch, model_config
 from snpkit.training.loop import new_run, train_step
 from snpkit.training.recipe import get_recipe, override
 

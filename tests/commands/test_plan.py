@@ -19,15 +19,15 @@ TINY = (
 def one_step():
     """Each recipe and card is estimated once for all tests."""
     with pytest.MonkeyPatch.context() as patch:
-        take, found = estimate._take_step, {}
+        take, found = estimate.estimate_step, {}
 
-        def remembered(recipe, card, *more):
+        def remembered(recipe, card, **more):
             key = repr((recipe, card.name, more))
             if key not in found:
-                found[key] = take(recipe, card, *more)
+                found[key] = take(recipe, card, **more)
             return found[key]
 
-        patch.setattr(estimate, "_take_step", remembered)
+        patch.setattr(estimate, "estimate_step", remembered)
         yield
 
 

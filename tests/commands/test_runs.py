@@ -15,7 +15,7 @@ from snpkit.cli import main
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.errors import UserError
 from snpkit.training import loop
-from snpkit.training.folder import run_folder
+from snpkit.training.run import run_folder
 
 SMALL = ("data.batch_size=8", "optimisation.total_steps=1", "optimisation.precision=fp32")
 

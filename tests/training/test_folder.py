@@ -14,10 +14,10 @@ from training_toys import ToyBatches, toy_recipe, train
 from snpkit import checkpoint, files
 from snpkit.errors import CheckpointError, UserError
 from snpkit.files import read_json
-from snpkit.training.folder import run_folder
 from snpkit.training.history import History, read_history
+from snpkit.training.run import run_folder
 
-HOLD = "import sys, time; from snpkit.training.folder import run_folder\n" \
+HOLD = "import sys, time; from snpkit.training.run import run_folder\n" \
        "with run_folder(sys.argv[1]): print('held', flush=True); time.sleep(300)"  # fmt: skip
 
 

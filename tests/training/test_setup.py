@@ -198,7 +198,7 @@ def test_weights_of_another_shape_are_refused(weights_of_others, manifest):
 def test_without_a_network_one_sentence_says_how(field, weights_of_others, manifest, monkeypatch):
     folder, *_ = weights_of_others
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("snpkit.training.setup.find_file", lambda *_: None)
+    monkeypatch.setattr("snpkit.weights.find_file", lambda *_: None)
     recipe = subset_of(folder, **{f"model.{field}": "somebody/some-model"})
     with pytest.raises(UserError, match="hf download somebody/some-model") as caught:
         prepare(recipe, manifest, progress=False)

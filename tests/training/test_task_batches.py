@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest, VideoText
+from snpkit.data.task_rows import one_row_a_clip
 from snpkit.data.video_ids import video_id
 from snpkit.errors import UserError
 from snpkit.language.tokenizer import train_tokenizer
 from snpkit.model.config import SNPConfig
 from snpkit.model.downstream import SNPForQuestionAnswering
 from snpkit.training.recipe import get_recipe, override
-from snpkit.training.task_batches import TaskBatches, one_row_a_clip
+from snpkit.training.task_batches import TaskBatches
 from tests.video.films import write_film
 
 ANSWERS = ["red", "blue", "two"]
