@@ -58,10 +58,10 @@ def markdown_tables(plan: Plan, results: Mapping[str, Any]) -> str:
             parts += [
                 f"## Table {name}, {corpus['title']}: {table.title}",
                 "Same steps:",
-                _same_steps(corpus["rows"], found["rows"], table.baseline),
+                _rows_table(corpus, name, table.baseline, "same_steps"),
                 f"Same time, {seconds:.0f} s of CPU time: so long takes "
                 f"{corpus['rows'][found['fastest']]['title']}.",
-                _same_time(corpus["rows"], found["rows"], table.baseline),
+                _rows_table(corpus, name, table.baseline, "same_time"),
             ]
     if len(plan.corpora) > 1:
         parts += ["## All corpora together, same steps", _pooled(plan, results["pooled"])]
@@ -85,29 +85,24 @@ def verdict(comparison: Mapping[str, Any]) -> str:
     return "higher" if comparison["mean"] > 0 else "lower"
 
 
-def _same_steps(rows: Mapping[str, Any], found: Mapping[str, Any], baseline: str) -> str:
-    head = ["", *_COLUMNS.values(), "steps", "s a step", "million weights", *_COMPARED]
+def _rows_table(corpus: Mapping[str, Any], table: str, baseline: str, way: str) -> str:
+    """The rows of a table, "same_steps" or "same_time", and their differences from the baseline."""
+    at_end = way == "same_steps"
+    metrics = list(_COLUMNS) if at_end else ["r1", "r5", "r10", "matching_r10"]
+    costs = ["steps", "s a step", "million weights"] if at_end else ["steps"]
     lines = []
-    for name, own in found.items():
-        row = rows[name]
-        numbers = [_spread(row["final"].get(metric)) for metric in _COLUMNS]
-        numbers += [f"{row['steps']}", f"{row['cpu_seconds_per_step']:.3f}"]
-        numbers += [f"{row['parameters'] / 1e6:.2f}"]
-        compared = _compared(own.get("difference_same_steps"))
-        lines.append([_titled(row, name == baseline), *numbers, *compared])
-    return _markdown(head, lines)
-
-
-def _same_time(rows: Mapping[str, Any], found: Mapping[str, Any], baseline: str) -> str:
-    metrics = ("r1", "r5", "r10", "matching_r10")
-    head = ["", *(_COLUMNS[metric] for metric in metrics), "steps", *_COMPARED]
-    lines = []
-    for name, own in found.items():
-        numbers = [_spread(own["same_time"].get(metric)) for metric in metrics]
-        numbers.append(f"{own['steps_in_time']:.0f}")
-        compared = _compared(own.get("difference_same_time"))
-        lines.append([_titled(rows[name], name == baseline), *numbers, *compared])
-    return _markdown(head, lines)
+    for name, own in corpus["tables"][table]["rows"].items():
+        row = corpus["rows"][name]
+        title = row["title"].replace("|", "/")
+        title = f"**{title}**" if name == baseline else title
+        measured = row["final"] if at_end else own["same_time"]
+        numbers = [f"{row['steps']}", f"{row['cpu_seconds_per_step']:.3f}",
+                   f"{row['parameters'] / 1e6:.2f}"]  # fmt: skip
+        numbers = numbers if at_end else [f"{own['steps_in_time']:.0f}"]
+        spreads = (_spread(measured.get(metric)) for metric in metrics)
+        compared = _compared(own.get(f"difference_{way}"))
+        lines.append([f"{title}, n = {len(row['seeds'])}", *spreads, *numbers, *compared])
+    return _markdown(["", *(_COLUMNS[metric] for metric in metrics), *costs, *_COMPARED], lines)
 
 
 _COMPARED = ("difference in R@1", "p (t, Holm)", "p (signs)", "R@1 is")
@@ -126,12 +121,6 @@ def _compared(differences: Mapping[str, Any] | None) -> list[str]:
 
 def _chance(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _titled(row: Mapping[str, Any], bold: bool) -> str:
-    title = row["title"].replace("|", "/")
-    title = f"**{title}**" if bold else title
-    return f"{title}, n = {len(row['seeds'])}"
 
 
 def _spread(sample: Mapping[str, Any] | None) -> str:

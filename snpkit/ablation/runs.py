@@ -18,7 +18,7 @@ from snpkit.evaluation.retrieval import evaluate_retrieval
 from snpkit.files import read_json, write_json
 from snpkit.machine import versions
 from snpkit.training.device import autocast_dtype, choose_device
-from snpkit.training.history import read_history
+from snpkit.training.history import leaves, read_history
 from snpkit.training.loop import pretrain
 from snpkit.training.recipe import Recipe
 from snpkit.training.setup import Setup, make_dataset, prepare
@@ -86,8 +86,7 @@ def read_record(place: Workplace, job: Job) -> dict[str, Any] | None:
     if not isinstance(record, dict) or record.get("format") != FORMAT or "curve" not in record:
         raise UserError(f"{path} is no record of this version of snpkit; delete it or move it.")
     wanted = place.plan.identity_of(job.corpus, job.row, job.seed)
-    name = _difference(record.get("identity"), wanted)
-    if name:
+    if name := _difference(record.get("identity"), wanted):
         raise UserError(
             f"{path} was made with another {name}; give the changed plan another --output, or "
             "delete the records that it concerns."
@@ -192,15 +191,13 @@ def _mean(values: list[float | None]) -> float | None:
     return fmean(finite) if finite else None
 
 
-def _difference(saved: Any, wanted: Any, where: str = "") -> str:
+def _difference(saved: Any, wanted: dict[str, Any]) -> str:
     """The first field, by dotted name, in which a record's settings differ from the plan's.
 
     A field that is newer than the record had, in effect, its default value: it is passed over.
     """
-    if not (isinstance(saved, dict) and isinstance(wanted, dict)):
-        return "" if saved == wanted else where or "plan"
-    gone = [name for name in saved if name not in wanted]
-    paths = {name: f"{where}.{name}".strip(".") for name in (*wanted, *gone)}
-    shared = [name for name in wanted if name in saved]
-    found = (_difference(saved[name], wanted[name], paths[name]) for name in shared)
-    return next(filter(None, found), paths[gone[0]] if gone else "")
+    if not isinstance(saved, dict):
+        return "plan"
+    there, here = leaves(saved), leaves(wanted)
+    other = [name for name in here if name in there and there[name] != here[name]]
+    return next(iter([*other, *(name for name in there if name not in here)]), "")

@@ -82,6 +82,7 @@ def summarise(plan: Plan, records: Sequence[Record]) -> dict[str, Any]:
             "rows": {row: _row(plan, row, own) for row, own in groups.items()},
             "tables": {name: _table(t, groups, pooled[name]) for name, t in plan.tables.items()},
         }
+    machines = [record["machine"] for record in records]
     return _rounded({
         "plan": plan.name,
         "corpora": corpora,
@@ -90,7 +91,7 @@ def summarise(plan: Plan, records: Sequence[Record]) -> dict[str, Any]:
                              for row, own in table.items()})
             for name, table in pooled.items()
         },
-        "machines": _distinct(record["machine"] for record in records),
+        "machines": [one for n, one in enumerate(machines) if one not in machines[:n]],
     })  # fmt: skip
 
 
@@ -115,7 +116,7 @@ def _row(plan: Plan, row: str, records: Sequence[Record]) -> dict[str, Any]:
             name: _mean([record["losses"][name] for record in records])
             for name in records[0]["losses"]
         },
-        "final": {m: _described(v) for m in METRICS if (v := _by_seed(final, m))},
+        "final": _described(final, METRICS),
         "curve": {"steps": [point["step"] for point in records[0]["curve"]]}
         | {name: _band([[p[name] for p in run] for run in points]) for name in CURVES},
     }
@@ -138,13 +139,14 @@ def _table(table: Table, groups: Mapping[str, list[Record]], pooled: dict) -> di
     found: dict[str, Any] = {
         "cpu_seconds": budget,
         "fastest": min(totals, key=totals.__getitem__),
-        "rows": {row: {"steps_in_time": budget / step_cost(groups[row])} for row in rows},
+        "rows": {
+            row: {
+                "steps_in_time": budget / step_cost(groups[row]),
+                "same_time": _described(ways["same_time"][row], CURVES),
+            }
+            for row in rows
+        },
     }
-    for row in rows:
-        same = ways["same_time"][row]
-        found["rows"][row]["same_time"] = {
-            m: _described(v) for m in CURVES if (v := _by_seed(same, m))
-        }
     for way, values in ways.items():
         compared = _compare(values, table.baseline, pooled if way == "same_steps" else {})
         for row, differences in compared.items():
@@ -156,12 +158,8 @@ def _compare(
     values: Mapping[str, dict[int, dict[str, float]]], baseline: str, pooled: dict
 ) -> dict[str, dict[str, Any]]:
     """Each row minus the baseline, in pairs of equal seed; the differences join `pooled`."""
-    if baseline not in values:
-        return {}
     compared: dict[str, dict[str, Any]] = {}
-    for row in values:
-        if row == baseline:
-            continue
+    for row in (name for name in values if baseline in values and name != baseline):
         compared[row] = {}
         for metric in COMPARED:
             own, base = _by_seed(values[row], metric), _by_seed(values[baseline], metric)
@@ -189,8 +187,12 @@ def _by_seed(runs: Mapping[int, Mapping[str, float]], metric: str) -> Values:
     return {seed: values[metric] for seed, values in runs.items() if metric in values}
 
 
-def _described(values: Values) -> dict[str, Any]:
-    return asdict(Sample.of(list(values.values()))) | {"values": list(values.values())}
+def _described(
+    runs: Mapping[int, Mapping[str, float]], metrics: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    """Those of the metrics that the runs have: the values of all seeds, mean and deviation."""
+    found = {metric: list(_by_seed(runs, metric).values()) for metric in metrics}
+    return {m: asdict(Sample.of(own)) | {"values": own} for m, own in found.items() if own}
 
 
 def _band(runs: Sequence[Sequence[float]]) -> dict[str, list[float | None]]:
@@ -202,14 +204,6 @@ def _band(runs: Sequence[Sequence[float]]) -> dict[str, list[float | None]]:
 def _mean(values: Sequence[float | None]) -> float | None:
     finite = [value for value in values if value is not None]
     return float(np.mean(finite)) if finite else None
-
-
-def _distinct(values: Iterable[Any]) -> list[Any]:
-    found: list[Any] = []
-    for value in values:
-        if value not in found:
-            found.append(value)
-    return found
 
 
 def _rounded(value: Any) -> Any:
