@@ -156,16 +156,23 @@ class SNPForQuestionAnswering(SNPPreTrainedModel):
         clips, _ = self.encode_clips(batch)
         if "video_index" in batch:
             clips = clips.index_select(0, batch["video_index"])  # adds gradients in a fixed order
-        logits = self.answer_logits(batch["input_ids"], batch["attention_mask"], clips)
+        questions = batch["input_ids"], batch["attention_mask"]
+        logits = self.answer_logits(*questions, clips, self.lengths(batch))
         return _classify(self, logits, batch.get("labels"), "answer")
 
     def answer_logits(
-        self, input_ids: Tensor, attention_mask: Tensor, clip_tokens: Tensor
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        clip_tokens: Tensor,
+        lengths: Sequence[int] | None = None,
     ) -> Tensor:
-        """Questions [batch, tokens] and clip tokens [batch, clips, hidden] -> [batch, answers]."""
+        """Questions [batch, tokens], of `lengths` tokens each (None = their padding is computed
+        too), and clip tokens [batch, clips, hidden] -> [batch, answers]."""
         joint = self.network.cross_modal_pass(
-            input_ids, attention_mask, clip_tokens, pooled_only=True, limit=self.slice_size
-        )
+            input_ids, attention_mask, clip_tokens, lengths, pooled_only=True,
+            limit=self.slice_size,
+        )  # fmt: skip
         if self.config.answer_from == "pooled":
             return self.answer_head(joint.pooled)
         return self.answer_head(torch.cat([joint.pooled, clip_tokens.mean(1)], dim=-1))
