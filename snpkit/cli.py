@@ -42,6 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"snpkit: {printable(str(error))}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        print("snpkit: The memory does not suffice; lower the batch size, for training "
+              "optimisation.micro_batch or data.batch_size (`snpkit plan RECIPE` says what fits).",
+              file=sys.stderr)  # fmt: skip
+        return 2
     except KeyboardInterrupt:
         print("snpkit: stopped.", file=sys.stderr)
         return 130
@@ -49,6 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output went away, as `| head` does; that is no failure of ours.
         _discard_output()
         return 0
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether Python, a GPU or torch's allocator on a CPU has no memory left."""
+    by_torch = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+    return isinstance(error, MemoryError) or by_torch
 
 
 def _run(arguments: list[str]) -> int:

@@ -19,8 +19,6 @@ from snpkit.ablation.runs import Job, Workplace, read_record, run_job
 from snpkit.errors import UserError
 from snpkit.machine import available_cores
 
-Tell = Callable[[str], None]
-
 
 @dataclass
 class Outcome:
@@ -62,7 +60,9 @@ def jobs_of(plan: Plan, only: Collection[str] = (), seeds: int | None = None) ->
     return [Job(corpus, row, seed) for corpus in corpora for seed in numbers for row in rows]
 
 
-def run_all(place: Workplace, jobs: list[Job], workers: int = 1, tell: Tell = print) -> Outcome:
+def run_all(
+    place: Workplace, jobs: list[Job], workers: int = 1, tell: Callable[[str], None] = print
+) -> Outcome:
     """Do all runs that are not finished.
 
     A run that cannot be done is reported, and no other seed of its row is tried on that corpus.
@@ -78,7 +78,7 @@ def run_all(place: Workplace, jobs: list[Job], workers: int = 1, tell: Tell = pr
     hopeless: set[tuple[str, str]] = set()
     waiting = (job for job in open_jobs if (job.corpus, job.row) not in hopeless)
     work = partial(run_job, place)
-    for job, result in (_in_processes if workers > 1 else _here)(work, waiting, workers):
+    for job, result in _results(work, waiting, workers):
         try:
             finished = result()
         except BrokenProcessPool as error:
@@ -99,17 +99,13 @@ def run_all(place: Workplace, jobs: list[Job], workers: int = 1, tell: Tell = pr
     return outcome
 
 
-Work = Callable[[Job], bool]
-Results = Iterator[tuple[Job, Callable[[], bool]]]
-
-
-def _here(work: Work, jobs: Iterator[Job], workers: int) -> Results:
-    for job in jobs:
-        yield job, partial(work, job)
-
-
-def _in_processes(work: Work, jobs: Iterator[Job], workers: int) -> Results:
+def _results(
+    work: Callable[[Job], bool], jobs: Iterator[Job], workers: int
+) -> Iterator[tuple[Job, Callable[[], bool]]]:
     """The runs in the order in which they end; after an interruption no new one is begun."""
+    if workers == 1:
+        yield from ((job, partial(work, job)) for job in jobs)
+        return
     context = multiprocessing.get_context("spawn")
     threads = max(1, available_cores() // workers)
     running: dict[Future, Job] = {}

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +47,25 @@ def test_an_ascii_locale_prints_every_name(tmp_path):
     ended = run("search", str(missing), "a hare", stdout=subprocess.PIPE, env=environment)
     assert ended.returncode == 2
     assert len(ended.stderr.splitlines()) == 1 and "is not a folder" in ended.stderr
+
+
+@pytest.mark.parametrize("error", [
+    MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("The size of tensor a (2) must match the size of tensor b (3)"),
+], ids=["python", "cuda", "cpu", "another"])  # fmt: skip
+def test_too_little_memory_is_one_sentence_and_a_fault_of_ours_is_none(monkeypatch, capsys, error):
+    def doctor() -> int:
+        raise error
+
+    monkeypatch.setattr("snpkit.commands.doctor.doctor", doctor)
+    if "size of tensor" in str(error):
+        with pytest.raises(RuntimeError, match="size of tensor"):
+            main(["doctor"])
+        return
+    assert main(["doctor"]) == 2
+    said = capsys.readouterr().err
+    assert "memory does not suffice" in said and len(said.splitlines()) == 1
 
 
 def test_names_in_sentences_cannot_act_on_a_terminal(capsys, tmp_path):
