@@ -198,10 +198,11 @@ def test_weights_of_another_shape_are_refused(weights_of_others, manifest):
 def test_without_a_network_one_sentence_says_how(field, weights_of_others, manifest, monkeypatch):
     folder, *_ = weights_of_others
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("snpkit.weights.find_file", lambda *_: None)
     recipe = subset_of(folder, **{f"model.{field}": "somebody/some-model"})
-    with pytest.raises(UserError, match="hf download somebody/some-model") as caught:
-        prepare(recipe, manifest, progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr("snpkit.weights.find_file", lambda *_: None)
+        with pytest.raises(UserError, match="hf download somebody/some-model") as caught:
+            prepare(recipe, manifest, progress=False)
     assert f"--set model.{field}=DIR" in str(caught.value) and "\n" not in str(caught.value)
     start = subset_of(folder, **{"model.text_pretrained": None})
     assert prepare(start, manifest, text=str(folder / "bert"), progress=False) is not None
