@@ -1,7 +1,7 @@
 """Runs each case of `distributed_cases.py` and `gathering_cases.py` in a process of its own.
 
 The cases fork. A process that has computed gradients has threads whose locks its children would
-inherit locked; a fresh one has none.
+inherit locked; one that is forked from a process that has only imported has none.
 """
 
 import subprocess
@@ -10,26 +10,40 @@ from pathlib import Path
 
 import pytest
 
-FILES = {"distributed_cases.py": 7, "gathering_cases.py": 7}  # how many cases they have at least
-FOLDER = Path(__file__).parent
-ROOT = FOLDER.parents[1]
+CASES = {"distributed_cases.py": 7, "gathering_cases.py": 7}  # how many cases they have at least
+ROOT = Path(__file__).parents[2]
+# No watchdog thread: a forked process would wait for ever for the one that it has not got.
+OPTIONS = ("-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib",
+           "-o", "faulthandler_timeout=0")  # fmt: skip
+# Collecting imports all that the cases need, which takes longer than most of them; each is forked.
+FORKING = """
+import os, sys
+import pytest
 
+file, *options = sys.argv[1:]
 
-def run_pytest(*arguments: str) -> str:
-    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider"]
-    result = subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=ROOT,
-                            timeout=400)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
+class Collected:
+    def pytest_collection_modifyitems(self, items):
+        self.names = [item.nodeid for item in items]
+
+collected = Collected()
+pytest.main([*options, "--collect-only", "-q", file], plugins=[collected])
+for case in collected.names:
+    sys.stdout.flush()
+    if not (child := os.fork()):
+        status = pytest.main([*options, case])
+        sys.stdout.flush()
+        os._exit(status)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(f"failed: {case}")
+print("cases that passed:", len(collected.names))
+"""
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", CASES)
 def test_several_processes_compute_what_one_computes(file):
-    # No watchdog thread: a forked process would wait for ever for the one that it has not got.
-    options = ("-o", "addopts=--import-mode=importlib", "-o", "faulthandler_timeout=0")
-    listed = run_pytest("--collect-only", "-q", *options, str(FOLDER / file))
-    cases = [line for line in listed.splitlines() if "::" in line]
-    assert len(cases) >= FILES[file]
-    for case in cases:
-        assert " passed" in run_pytest(*options, case)
+    command = [sys.executable, "-c", FORKING, Path(__file__).with_name(file), *OPTIONS]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(done.stdout.split()[-1]) >= CASES[file]
