@@ -153,7 +153,8 @@ class ReaderPool:
             elif time.monotonic() >= worker.deadline:
                 self._replace(worker)
                 answer = VideoError(
-                    f"{worker.path} takes longer than {self.seconds:g} s to read; encode it again."
+                    f"{worker.path} takes longer than {self.seconds:g} s to read; encode it again.",
+                    passing=True,
                 )
             else:
                 continue
@@ -169,7 +170,8 @@ class ReaderPool:
             code = worker.process.exitcode
             self._replace(worker)
             return VideoError(
-                f"{worker.path} made the reader crash ({_cause(code)}); fetch or encode it again."
+                f"{worker.path} made the reader crash ({_cause(code)}); fetch or encode it again.",
+                passing=True,
             )
 
     def _start(self) -> None:
@@ -253,9 +255,9 @@ def _attempt(
         return _encoded(function(path, **options))
     except MemoryError:
         sentence = f"{path} takes more than {megabytes} MB of memory to read; encode it smaller."
-        return _message({"error": sentence})
+        return _message({"error": sentence, "passing": True})
     except VideoError as error:
-        return _message({"error": str(error)})
+        return _message({"error": str(error), "passing": error.passing})
     except UserError as error:
         return _message({"mistake": str(error)})
     except Exception as error:
@@ -280,7 +282,7 @@ def _decoded(message: bytes) -> Result | VideoError:
     start = 8 + int.from_bytes(message[:8], "little")
     header = json.loads(message[8:start])
     if "error" in header:
-        return VideoError(header["error"])
+        return VideoError(header["error"], passing=header.get("passing", False))
     if "mistake" in header:
         raise UserError(header["mistake"])
     if "bytes" in header:

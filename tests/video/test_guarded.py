@@ -70,16 +70,18 @@ def test_results_come_back_as_they_are(pool, value):
 )
 def test_a_bad_file_is_named_and_the_next_one_is_read(pool, do, sentence):
     before = pool.replaced
-    with pytest.raises(VideoError, match=sentence):
+    with pytest.raises(VideoError, match=sentence) as caught:
         pool.call(misbehave, "bad.mp4", do=do)
+    assert caught.value.passing == (do in ("hang", "abort", "exit"))
     assert pool.replaced - before == (do in ("hang", "abort", "exit"))
     assert pool.call(misbehave, "good.mp4")["path"] == "good.mp4"
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is limited on Linux only")
 def test_memory_is_limited(pool):
-    with pytest.raises(VideoError, match=r"^bad\.mp4 takes more than 400 MB"):
+    with pytest.raises(VideoError, match=r"^bad\.mp4 takes more than 400 MB") as caught:
         pool.call(misbehave, "bad.mp4", do="bloat")
+    assert caught.value.passing
     with ReaderPool(1, megabytes=900) as larger:
         assert larger.call(misbehave, "large.mp4", do="bloat") == 1
 
