@@ -15,6 +15,14 @@ LINES = {
         loader = make_loader(dataset, ShuffledBatches(len(dataset), 40), 1, context="spawn")
         print("done", len(list(loader)))
     """,
+    "Reading in processes": """
+        from snpkit.data.samples import sample_manifest
+        from snpkit.video.guarded import ReaderPool
+        from snpkit.video.reader import read_clips
+
+        manifest = sample_manifest()
+        print("done", len(ReaderPool().call(read_clips, manifest.path_of(manifest.rows[0]))))
+    """,
     "Tagging": """
         from snpkit.language.tagging import tag_captions
 

@@ -25,7 +25,7 @@ from snpkit.data.unreadable import UnreadableReport
 from snpkit.errors import UserError, VideoError
 from snpkit.files import read_json, write_json
 from snpkit.machine import available_cores
-from snpkit.video.guarded_reading import GuardedReader
+from snpkit.video.guarded import ReaderPool
 from snpkit.video.index import VideoIndex
 from snpkit.video.reader import open_index, read_indexed, window_of
 from snpkit.video.sampling import Middle, sample_frames
@@ -140,7 +140,7 @@ class FrameCache:
         progress: bool,
     ) -> "FrameCache":
         report = UnreadableReport(len(rows))
-        guard = GuardedReader(guard_seconds) if guard_seconds else None
+        guard = ReaderPool(seconds=guard_seconds) if guard_seconds else None
         workers = workers or (1 if guard else 2) * available_cores()
         run = partial(_run, report=report, workers=workers, progress=progress)
         kind = _Clips if guard is None else partial(_GuardedClips, guard=guard)
@@ -239,7 +239,7 @@ class _GuardedClips(_Clips):
         manifest: Manifest,
         rows: dict[str, VideoText],
         kept: int | None,
-        guard: GuardedReader,
+        guard: ReaderPool,
     ) -> None:
         super().__init__(manifest, rows, kept)
         self.guard = guard

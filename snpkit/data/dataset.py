@@ -16,7 +16,7 @@ from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.unreadable import UnreadableReport
 from snpkit.errors import UserError, VideoError
 from snpkit.files import cache_folder
-from snpkit.video.guarded_reading import GuardedReader
+from snpkit.video.guarded import ReaderPool
 from snpkit.video.padding import pad_square
 from snpkit.video.reader import Fit, read_clips
 from snpkit.video.sampling import Middle
@@ -64,7 +64,7 @@ class VideoTextDataset(Dataset):
     Attributes:
         manifest: the rows.
         cache: the decoded clips, or None where each item is decoded on demand.
-        guarded: whether items are decoded in processes that may die.
+        guard: processes that may die, in which items are decoded; None = here, or in the cache.
     """
 
     def __init__(
@@ -107,8 +107,8 @@ class VideoTextDataset(Dataset):
                 max_unreadable=max_unreadable, guard_seconds=guard_seconds, progress=progress,
             )  # fmt: skip
         self.cache = cache or None
-        self.guarded = guard_seconds != 0 and not self.cache
-        self._read_clips = GuardedReader(guard_seconds, read_clips) if self.guarded else read_clips
+        self.guard = ReaderPool(seconds=guard_seconds) if guard_seconds and not self.cache else None
+        self._read_clips = read_clips
         if self.cache and self.cache.frames.shape[-1] != size:
             raise UserError(f"The cache holds other frames than {size} x {size}; build a new one.")
         self._report = UnreadableReport(count_clips(manifest.rows))
@@ -171,7 +171,10 @@ class VideoTextDataset(Dataset):
         options |= {"start": row.start, "end": row.end, "generator": generator}
         options |= {"middle": self.middle}
         with self._file(row, index) as path:
-            pictures = self._read_clips(path, **options)
+            if self.guard is None:
+                pictures = self._read_clips(path, **options)
+            else:
+                pictures = self.guard.call(self._read_clips, path, **options)
         pictures = self._augmented(pictures, row, generator)
         if self.fit == "crop":
             return {"frames": pictures}

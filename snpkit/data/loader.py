@@ -195,7 +195,7 @@ class _Upcoming:
 class _ThreadedReader:
     """Reads the batches of a guarded data set ahead, each sample by a thread.
 
-    The threads only wait for the reader processes of the data set (see `GuardedReader`), which
+    The threads only wait for the reader processes of the data set (see `ReaderPool`), which
     decode. A DataLoader's workers could not have such processes: they may not start any.
     """
 
@@ -305,7 +305,8 @@ def make_loader(
         raise UserError(f"The order of {batches.size} samples is not of {len(dataset)} samples.")
     if dataset.cache and dataset.cache.file is None:
         workers = 0
-    if dataset.guarded and workers:
+    if workers and dataset.guard is not None:
+        check_main_guard("make_loader")
         reader = _ThreadedReader(dataset, _Upcoming(batches), workers)
         return VideoTextLoader(dataset, batches, reader)
     if workers and (context or multiprocessing.get_start_method()) != "fork":

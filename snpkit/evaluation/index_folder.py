@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -13,7 +14,7 @@ from snpkit.errors import UserError, VideoError
 from snpkit.evaluation.encoding import EncodedVideos, encode_videos, stack_frames
 from snpkit.evaluation.index_keys import Stamp, content_key, model_key
 from snpkit.evaluation.index_store import IndexStore, Seen, Vectors
-from snpkit.video.guarded_reading import GuardedReader
+from snpkit.video.guarded import ReaderPool
 from snpkit.video.images import SUFFIXES as IMAGES
 from snpkit.video.padding import read_square
 from snpkit.video.reader import read_clips
@@ -81,8 +82,9 @@ def encode_folder(
     }
     files = find_videos(root)
     store = None if cache is None else IndexStore(Path(cache), root, model_key(model, sampling))
-    guard = GuardedReader(guard_seconds, read_clips) if guard_seconds else None
-    run = _Indexing(model, root, sampling, store, guard or read_clips)
+    guard = ReaderPool(seconds=guard_seconds) if guard_seconds else None
+    read = partial(guard.call, read_clips) if guard else read_clips
+    run = _Indexing(model, root, sampling, store, read)
     try:
         for path in _shown(files, progress):
             run.take(path)

@@ -46,7 +46,7 @@ def read_square(
 
     Args:
         middle: which middle frame of a range: see `sample_frames`.
-        read: `read_clips`, or a GuardedReader in its place.
+        read: `read_clips`, or what calls it in a process that may die (`ReaderPool.call`).
 
     Returns:
         uint8 [clips, frames, 3, size, size]; with fit="long" also the mask of the real pixels,

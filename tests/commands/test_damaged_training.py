@@ -14,7 +14,7 @@ CLIPS = 40
 STEPS = 6
 TINY = (
     "data.batch_size=8", "data.size=32", "data.clips=1", "data.frames=2",
-    "data.guard_seconds=4", "model.num_hidden_layers=1", "model.hidden_size=32",
+    "data.guard_seconds=3", "model.num_hidden_layers=1", "model.hidden_size=32",
     "model.intermediate_size=32", "model.num_attention_heads=2",
     f"optimisation.total_steps={STEPS}", "optimisation.warmup_steps=1", "evaluation.log_every=1",
 )  # fmt: skip

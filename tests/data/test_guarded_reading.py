@@ -13,11 +13,12 @@ from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.loader import ShuffledBatches, make_loader
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.errors import UserError
-from snpkit.video.guarded_reading import GuardedReader
+from snpkit.video.guarded import ReaderPool
+from snpkit.video.reader import read_clips
 from tests.data import misbehaving
 from tests.video.films import write_film
 
-SECONDS = 5.0  # a busy machine may take long over a small film
+SECONDS = 3.0  # a busy machine may take long over a small film
 NAMES = [f"{number}.mp4" for number in range(8)] + list(misbehaving.NAMES)
 
 
@@ -49,7 +50,7 @@ def make(manifest, guard=0.0, read=None, **settings):
     settings = {"training": True, "max_unreadable": 0.5, "progress": False} | settings
     dataset = VideoTextDataset(manifest, 2, 2, 40, guard_seconds=guard, **settings)
     if read is not None:
-        dataset._read_clips = GuardedReader(guard, read)
+        dataset._read_clips = read
     return dataset
 
 
@@ -66,7 +67,7 @@ def same(first, second) -> bool:
 @pytest.mark.parametrize("options", [{}, {"fit": "long", "min_scale": 0.5}, {"training": False}])
 def test_a_guard_changes_no_frame(films, options):
     plain, guarded = make(films, **options), make(films, SECONDS, **options)
-    assert guarded.guarded and not plain.guarded
+    assert guarded.guard and not plain.guard
     for index in (0, 3, 9):
         one, other = plain[4, index], guarded[4, index]
         assert torch.equal(one["frames"], other["frames"]) and one["index"] == other["index"]
@@ -81,11 +82,11 @@ def test_videos_that_hang_or_crash_are_named_and_replaced(films, damaged, worker
     assert len(found) == len(expected) and all(map(same, found, expected))
     reasons = dataset.report().reasons
     assert set(reasons) == set(misbehaving.NAMES) and "2 of 10 clips" in str(dataset.report())
-    assert "takes longer than 5 s" in reasons["hang.mp4"]
+    assert "takes longer than 3 s" in reasons["hang.mp4"]
     assert "made the reader crash" in reasons["crash.mp4"]
     assert loader.state_dict()["epoch"] == 2
     # Each cost its reader once: what is known is not tried again.
-    assert dataset._read_clips.replaced == 2
+    assert dataset.guard.replaced == 2
 
 
 def test_readers_ahead_of_a_position_are_forgotten(films):
@@ -128,19 +129,19 @@ def test_a_guarded_data_set_travels_without_its_processes(films):
     dataset[0]
     copy = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(copy[1]["frames"], dataset[1]["frames"])
-    assert len(copy._read_clips._pools) == 1
+    assert len(copy.guard._readers) == 1
 
 
 def test_closing_ends_the_processes_and_reading_starts_new_ones(films):
-    read = GuardedReader(SECONDS)
+    pool = ReaderPool(seconds=SECONDS)
     path = films.path_of(films.rows[0])
-    first = read(path, clips=1, frames=2)
-    processes = [worker.process for pool in read._pools for worker in pool._workers]
-    read.close()
+    first = pool.call(read_clips, path, clips=1, frames=2)
+    processes = [reader.process for reader in pool._readers]
+    pool.close()
     deadline = time.monotonic() + 10
     while any(process.is_alive() for process in processes) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(process.is_alive() for process in processes)
-    assert torch.equal(read(path, clips=1, frames=2), first)
-    with pytest.raises(UserError, match="leaves no time"):
-        GuardedReader(0)
+    assert torch.equal(pool.call(read_clips, path, clips=1, frames=2), first)
+    with pytest.raises(UserError, match="can read nothing"):
+        ReaderPool(seconds=0)

@@ -81,7 +81,7 @@ def test_a_killed_run_continues_bit_for_bit(sources, kind, tmp_path):
     if kind == "shards":
         assert isinstance(whole.batches.dataset, ShardDataset)
         assert isinstance(whole.batches.loader.batches, ShardBatches)
-    assert whole.batches.dataset.guarded
+    assert whole.batches.dataset.guard
     # Three batches are an epoch: the first kill falls into the second one, readers are ahead.
     for after, options in ((5, {}), (1, {"resume": True})):
         with pytest.raises(Killed):

@@ -1,6 +1,8 @@
 """Readers in processes of their own: a file that hangs, crashes or bloats them costs one file."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -40,7 +42,7 @@ def give(path, value):
 
 @pytest.fixture(scope="module")
 def pool():
-    with ReaderPool(2, seconds=5, megabytes=400) as pool:
+    with ReaderPool(2, seconds=3, megabytes=400) as pool:
         pool.call(misbehave, "warm")
         yield pool
 
@@ -61,7 +63,7 @@ def test_results_come_back_as_they_are(pool, value):
 @pytest.mark.parametrize(
     ("do", "sentence"),
     [
-        ("hang", r"^bad\.mp4 takes longer than 5 s to read"),
+        ("hang", r"^bad\.mp4 takes longer than 3 s to read"),
         ("abort", r"^bad\.mp4 made the reader crash \((SIGABRT|exit status \d+)\)"),
         ("exit", r"^bad\.mp4 made the reader crash \(exit status 7\)"),
         ("refuse", r"^bad\.mp4 is no video\.$"),
@@ -111,8 +113,35 @@ def test_an_abandoned_loop_and_a_closed_pool_leave_no_process():
         process = next(answers)[1]["process"]
         answers.close()
         assert pool.call(misbehave, "later.mp4")["path"] == "later.mp4"
-        processes = [worker.process.pid for worker in pool._workers]
+        processes = [reader.process.pid for reader in pool._readers]
     deadline = time.monotonic() + 10
     while any(map(psutil.pid_exists, [process, *processes])) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(psutil.pid_exists, [process, *processes]))
+
+
+def test_readers_end_with_a_program_that_is_killed():
+    lines = (
+        "from snpkit.video.guarded import ReaderPool",
+        "import os, time",
+        "pool = ReaderPool()",
+        "pool.call(os.fspath, 'name')",
+        "print(*[reader.process.pid for reader in pool._readers], flush=True)",
+        "time.sleep(60)",
+    )
+    command = [sys.executable, "-c", "\n".join(lines)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+        reader = int(program.stdout.readline())
+        assert psutil.pid_exists(reader)
+        program.kill()
+    deadline = time.monotonic() + 10
+    while lives(reader) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not lives(reader)
+
+
+def lives(number):
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
