@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -141,28 +142,27 @@ def made_folder(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked_folder(folder: Path) -> Iterator[None]:
+def locked_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a folder for one process, by a lock of the operating system that goes with the process.
 
     The thread that holds it may ask again.
+
+    Args:
+        wait: until nobody else holds it; else that is an error.
 
     Raises:
         UserError: another process or thread holds it, or it cannot be written to.
     """
     key, thread = os.path.realpath(folder), threading.get_ident()
-    busy = UserError(f"Another run is writing to {folder}; wait for its end or choose another one.")
-    if key in _held:
-        if _held[key] != thread:  # the system would let this process pass
-            raise busy
+    if _held.get(key) == thread:
         yield
         return
-    try:
-        file = _lock(folder / LOCK_NAME)
-    except BlockingIOError:
-        raise busy from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"Cannot write to {folder}: {reason}; choose another folder.") from error
+    while (file := _lock_unless_held(folder, key)) is None:
+        if not wait:
+            raise UserError(
+                f"Another run is writing to {folder}; wait for its end or choose another one."
+            )
+        time.sleep(0.1)
     _held[key] = thread
     try:
         yield
@@ -171,6 +171,19 @@ def locked_folder(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # gone with its folder, or Windows keeps what is open
             os.unlink(folder / LOCK_NAME)
         file.close()
+
+
+def _lock_unless_held(folder: Path, key: str) -> IO[str] | None:
+    """The locked file; None where another process, or another thread of this one, has it."""
+    if key in _held:  # the system would let this process pass
+        return None
+    try:
+        return _lock(folder / LOCK_NAME)
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"Cannot write to {folder}: {reason}; choose another folder.") from error
 
 
 def _lock(path: Path) -> IO[str]:

@@ -1,6 +1,8 @@
 """All clips of a data set decoded once and kept as uint8 at training size, in memory or on disk.
 
-On disk they outlive the run: the next one, or another process, maps the same file into memory.
+On disk they outlive the run: the next one, or another process, maps the same file into memory. They
+lie in the folder "frames" of `snpkit.files.cache_folder`, one folder for each data set and frame
+size, until somebody deletes them.
 """
 
 import hashlib
@@ -9,7 +11,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,17 +20,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from snpkit.data.decoding import Decoder
 from snpkit.data.samples import IndexedRows, Manifest, VideoText
 from snpkit.data.unreadable import UnreadableReport
 from snpkit.errors import UserError, VideoError
-from snpkit.files import read_json, write_json
+from snpkit.files import locked_folder, read_json, write_json
 from snpkit.machine import available_cores
 from snpkit.video.guarded import ReaderPool
-from snpkit.video.index import VideoIndex
-from snpkit.video.reader import open_index, read_indexed, window_of
 from snpkit.video.sampling import Middle, sample_frames
+
+_SPARE = 1e9  # bytes that a cache leaves free on its disk
 
 
 def clip_name(row: VideoText) -> str:
@@ -86,7 +88,8 @@ class FrameCache:
                 the same frames decode them once.
             workers: threads; None takes two per core: decord's own threads wait for each other.
                 With a guard processes, one per core.
-            max_unreadable: share of the videos that may be unreadable.
+            max_unreadable: share of the videos that may be unreadable. One that took too long or
+                too much memory, or crashed its reader, is tried again by the next run.
             max_gigabytes: memory that the frames may take (1 GB = 10^9 bytes); on disk what is
                 free is the limit.
             guard_seconds: let a video hang so long, or crash its decoder, in a process of its own;
@@ -99,90 +102,70 @@ class FrameCache:
             AnnotationError: a path leads out of the manifest's root.
         """
         rows = {clip_name(row): row for row in manifest.rows}
-        decode = partial(
-            cls._decode, manifest, rows, size, kept, workers=workers, progress=progress,
-            max_unreadable=max_unreadable, guard_seconds=guard_seconds,
-        )  # fmt: skip
+        guard = ReaderPool(seconds=guard_seconds) if guard_seconds else None
+        workers = workers or (1 if guard else 2) * available_cores()
+        decoder = Decoder(manifest, rows, size, kept, workers, max_unreadable, guard, progress)
+        report = UnreadableReport(len(rows))
+        nothing = cls(torch.empty(0, 3, size, size, dtype=torch.uint8), {}, report)
         if folder is None:
-            return decode(partial(_in_memory, max_gigabytes=max_gigabytes))
-        from filelock import FileLock
-
+            return nothing._with(decoder, partial(_in_memory, max_gigabytes=max_gigabytes))
         place = folder / _digest(manifest, rows, size, kept)
         try:
             place.mkdir(parents=True, exist_ok=True)
-            # It goes with the process that holds it: no run waits for one that was killed.
-            with FileLock(place / "lock"):
-                found = cls._open(place, len(rows), max_unreadable)
-                if found is None:
-                    try:
-                        found = decode(partial(_on_disk, place / "frames.part"))._keep(place)
-                    finally:
-                        (place / "frames.part").unlink(missing_ok=True)
+            with locked_folder(place, wait=True):
+                found = cls._open(place, report) or nothing
+                if found.spans.keys() | report.reasons.keys() == rows.keys():
+                    report.check(max_unreadable)
+                    return found
+                try:
+                    return found._with(decoder, partial(_on_disk, place / "frames"))._keep(place)
+                except BaseException:
+                    _cut(place / "frames", found.frames.numel())
+                    raise
         except OSError as error:
             raise UserError(
-                f"Cannot keep the frames in {place}: {error.strerror or error}; free some space, "
-                "or name another folder by the environment variable SNPKIT_CACHE."
+                f"Cannot keep the frames in {place}: {error.strerror or error}; delete what you no "
+                f"longer need of {folder}, or name another folder by the environment variable "
+                "SNPKIT_CACHE."
             ) from error
-        return found
 
     @classmethod
-    def _decode(
-        cls,
-        manifest: Manifest,
-        rows: dict[str, VideoText],
-        size: int,
-        kept: int | None,
-        allocate: Callable[[int, int], Tensor],
-        *,
-        workers: int | None,
-        max_unreadable: float,
-        guard_seconds: float,
-        progress: bool,
-    ) -> "FrameCache":
-        report = UnreadableReport(len(rows))
-        guard = ReaderPool(seconds=guard_seconds) if guard_seconds else None
-        workers = workers or (1 if guard else 2) * available_cores()
-        run = partial(_run, report=report, workers=workers, progress=progress)
-        kind = _Clips if guard is None else partial(_GuardedClips, guard=guard)
-        clips = kind(manifest, rows, kept)
-        # First where the frames are: that is quick and tells how much room they take.
-        lengths = run("index videos", clips.length, list(rows))
-        report.check(max_unreadable)
-        spans = _lay_out(lengths)
-        frames = allocate(sum(map(len, spans.values())), size)
-        # Then the frames, each clip straight into its place.
-        places = {name: frames[span.start : span.stop] for name, span in spans.items()}
-        decoded = run("decode videos", lambda name: clips.decode(name, places[name]), list(spans))
-        report.check(max_unreadable)
-        if guard is not None:
-            guard.close()
-        return cls(frames, {name: spans[name] for name in decoded}, report)
+    def _open(cls, place: Path, report: UnreadableReport) -> "FrameCache | None":
+        """What was kept at `place`; None = nothing, or not all of it.
 
-    @classmethod
-    def _open(cls, place: Path, clips: int, max_unreadable: float) -> "FrameCache | None":
-        """What was kept at `place`; None = nothing, or not all of it."""
+        What could not be read for a reason that may have passed was not kept: it is missing.
+        """
         index, file = place / "index.json", place / "frames"
         if not index.is_file() or not file.is_file():
             return None
         values = read_json(index)
-        if file.stat().st_size != math.prod(values["shape"]):
+        if file.stat().st_size < math.prod(values["shape"]):
             return None
-        report = UnreadableReport(clips, values["unreadable"])
-        report.check(max_unreadable)
         spans = {name: range(*ends) for name, ends in values["spans"].items()}
+        # Older versions wrote "unreadable", in which failures that may have passed stand too.
+        report.reasons |= values.get("lasting", {})
         return cls(_mapped(file, values["shape"]), spans, report, file)
 
+    def _with(self, decoder: Decoder, allocate: Callable[[int, int], Tensor]) -> "FrameCache":
+        """The same with the clips that are missing."""
+        known = self.spans.keys() | self.report.reasons.keys()
+        missing = [name for name in decoder.rows if name not in known]
+        frames, spans = decoder.decode(missing, len(self.frames), allocate, self.report)
+        return replace(self, frames=frames, spans=self.spans | spans)
+
     def _keep(self, place: Path) -> "FrameCache":
-        """Give the finished file its name, and write down what it holds: the last thing."""
-        with open(place / "frames.part", "rb+") as file:
-            os.fsync(file.fileno())
-        (place / "frames.part").replace(place / "frames")
+        """Write down what the finished file holds: the last thing."""
+        file = place / "frames"
+        if file.is_file():  # no clip was added to an empty cache
+            with open(file, "rb+") as opened:
+                os.fsync(opened.fileno())
+        lasting = self.report.reasons.keys() - self.report.passing
         write_json(place / "index.json", {
             "shape": list(self.frames.shape),
             "spans": {name: [span.start, span.stop] for name, span in self.spans.items()},
-            "unreadable": self.report.reasons,
+            "lasting": {name: self.report.reasons[name] for name in sorted(lasting)},
         })  # fmt: skip
-        return replace(self, file=place / "frames")
+        return replace(self, file=file)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker that is spawned maps the file anew, in place of a copy of all frames.
@@ -210,86 +193,6 @@ class FrameCache:
         return self.frames[torch.from_numpy(indices)]
 
 
-class _Clips:
-    """The clips of a cache that is being built, read in this process."""
-
-    def __init__(
-        self, manifest: Manifest, rows: dict[str, VideoText], kept: int | None
-    ) -> None:
-        self.manifest, self.rows, self.kept = manifest, rows, kept
-        self.windows: dict[str, tuple[VideoIndex, np.ndarray]] = {}
-
-    def length(self, name: str) -> int:
-        """How many frames it keeps."""
-        row = self.rows[name]
-        file = open_index(self.manifest.path_of(row))
-        self.windows[name] = file, kept_frames(window_of(file, row.start, row.end), self.kept)
-        return len(self.windows[name][1])
-
-    def decode(self, name: str, place: Tensor) -> None:
-        """Write its frames where they belong: uint8 [frames, 3, size, size]."""
-        place[:] = read_indexed(*self.windows[name], size=place.shape[-1])
-
-
-class _GuardedClips(_Clips):
-    """The same in processes that may die; an index does not travel, so that each clip has two."""
-
-    def __init__(
-        self,
-        manifest: Manifest,
-        rows: dict[str, VideoText],
-        kept: int | None,
-        guard: ReaderPool,
-    ) -> None:
-        super().__init__(manifest, rows, kept)
-        self.guard = guard
-
-    def length(self, name: str) -> int:
-        return self._call(count_frames, name)
-
-    def decode(self, name: str, place: Tensor) -> None:
-        frames = self._call(read_window, name, size=place.shape[-1])
-        if len(frames) != len(place):
-            raise VideoError(f"{self.rows[name].video} has changed while it was read.")
-        place[:] = frames
-
-    def _call(self, function: Callable[..., Any], name: str, **options: Any) -> Any:
-        row = self.rows[name]
-        options |= {"start": row.start, "end": row.end, "kept": self.kept}
-        return self.guard.call(function, self.manifest.path_of(row), **options)
-
-
-def kept_frames(window: range, kept: int | None) -> np.ndarray:
-    """The frames of a video's window that a cache keeps: all, or the middles of `kept` ranges."""
-    if kept is None or len(window) <= kept:
-        return np.arange(window.start, window.stop)
-    return sample_frames(len(window), 1, kept)[0] + window.start
-
-
-def count_frames(
-    path: Path, *, start: float | None, end: float | None, kept: int | None
-) -> int:
-    """Frames that are kept of a video's window."""
-    return len(kept_frames(window_of(open_index(path), start, end), kept))
-
-
-def read_window(
-    path: Path, *, size: int, start: float | None, end: float | None, kept: int | None
-) -> Tensor:
-    """These frames: uint8 [frames, 3, size, size]."""
-    file = open_index(path)
-    return read_indexed(file, kept_frames(window_of(file, start, end), kept), size=size)
-
-
-def _lay_out(lengths: dict[str, int]) -> dict[str, range]:
-    """Put clips one after the other."""
-    spans, total = {}, 0
-    for name, length in lengths.items():
-        spans[name] = range(total, total + length)
-        total += length
-    return spans
-
-
 def _in_memory(frames: int, size: int, *, max_gigabytes: float) -> Tensor:
     needed = frames * 3 * size * size / 1e9
     if needed > max_gigabytes:
@@ -301,21 +204,28 @@ def _in_memory(frames: int, size: int, *, max_gigabytes: float) -> Tensor:
     return torch.empty(frames, 3, size, size, dtype=torch.uint8)
 
 
-_SPARE = 1e9  # bytes that a cache leaves free on its disk
-
-
 def _on_disk(path: Path, frames: int, size: int) -> Tensor:
-    path.unlink(missing_ok=True)  # of a run that was killed
-    needed, free = frames * 3 * size * size, shutil.disk_usage(path.parent).free
-    if needed > free - _SPARE:
+    there = path.stat().st_size if path.is_file() else 0
+    needed = frames * 3 * size * size
+    free = shutil.disk_usage(path.parent).free
+    if needed - there > free - _SPARE:
         raise UserError(
             f"The decoded frames take {needed / 1e9:.1f} GB, and the disk of {path.parent} has "
-            f"{free / 1e9:.1f} GB free; keep fewer frames of each clip (data.cache_frames), or "
-            "name another folder by the environment variable SNPKIT_CACHE."
+            f"{free / 1e9:.1f} GB free; keep fewer frames of each clip (data.cache_frames), delete "
+            f"what you no longer need of {path.parents[1]}, or name another folder by the "
+            "environment variable SNPKIT_CACHE."
         )
-    with open(path, "wb") as file:
+    with open(path, "ab") as file:
         file.truncate(needed)
     return _mapped(path, (frames, 3, size, size))
+
+
+def _cut(path: Path, length: int) -> None:
+    """Take from a file what a failed run has added to it."""
+    with suppress(OSError):
+        os.truncate(path, length)
+        if not length:
+            path.unlink()
 
 
 def _mapped(path: Path, shape: Sequence[int]) -> Tensor:
@@ -343,36 +253,3 @@ def _digest(
             facts = [name]
         parts.update(json.dumps(facts).encode())
     return parts.hexdigest()[:24]
-
-
-def _run(
-    label: str,
-    function: Callable[[str], Any],
-    names: list[str],
-    *,
-    report: UnreadableReport,
-    workers: int,
-    progress: bool,
-) -> dict[str, Any]:
-    """`function(name)` of every name, in threads; failures go into the report."""
-
-    def attempt(name: str) -> Any:
-        try:
-            return function(name)
-        except VideoError as error:
-            return error
-
-    results = {}
-    # Threads, because ffmpeg works outside of Python's lock and the frames need no copying.
-    pool = ThreadPoolExecutor(workers)
-    try:
-        answers = zip(names, pool.map(attempt, names), strict=True)
-        for name, answer in tqdm(answers, label, len(names), disable=not progress, leave=False):
-            if isinstance(answer, VideoError):
-                report.add(name, str(answer))
-            else:
-                results[name] = answer
-    finally:
-        # After Ctrl-C or an error the clips not yet begun are left alone.
-        pool.shutdown(cancel_futures=True)
-    return results

@@ -13,10 +13,12 @@ class UnreadableReport:
         clips: how many distinct clips the data set has.
         reasons: name of a clip (its path in the manifest, and its window if it has one) -> the
             reader's sentence, in the order in which they failed.
+        passing: those of them that another attempt may read (`VideoError.passing`).
     """
 
     clips: int
     reasons: dict[str, str] = field(default_factory=dict)
+    passing: set[str] = field(default_factory=set)
 
     def __len__(self) -> int:
         """The number of unreadable clips."""
@@ -27,9 +29,11 @@ class UnreadableReport:
             return f"all {self.clips} clips can be read"
         return f"{len(self)} of {self.clips} clips cannot be read: {self._first_few()}"
 
-    def add(self, name: str, reason: str) -> None:
+    def add(self, name: str, reason: str, *, passing: bool = False) -> None:
         """Note a failure; the first reason of a clip is kept."""
-        self.reasons.setdefault(name, reason)
+        if name not in self.reasons:
+            self.reasons[name] = reason
+            self.passing |= {name} if passing else set()
 
     def check(self, allowed: float) -> None:
         """Stop where so much is missing that the data set must be wrong.

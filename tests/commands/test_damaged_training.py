@@ -6,7 +6,7 @@ import pytest
 
 from snpkit.cli import main
 from snpkit.commands.training import chosen_recipe
-from snpkit.data import cache, dataset
+from snpkit.data import dataset, decoding
 from snpkit.data.synthetic import generate_corpus
 from tests.data import misbehaving
 
@@ -44,7 +44,7 @@ def damaged(tmp_path_factory):
 def test_training_ends_and_counts_them(damaged, reading, tmp_path, capsys, monkeypatch):
     folder, bad = damaged
     monkeypatch.setattr(dataset, "read_clips", misbehaving.read)
-    monkeypatch.setattr(cache, "count_frames", misbehaving.count)
+    monkeypatch.setattr(decoding, "open_index", misbehaving.index)
     fields = ["--set", *TINY, reading, "data.workers=2"]
     command = ["pretrain", "laptop", "--data", str(folder), "--output", str(tmp_path / "run")]
     assert main([*command, "--no-progress", "--device", "cpu", *fields]) == 0

@@ -4,8 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from snpkit.data import cache
-from snpkit.video.reader import read_clips
+from snpkit.video.reader import open_index, read_clips
 
 NAMES = ("hang.mp4", "crash.mp4")
 
@@ -23,7 +22,7 @@ def read(path, **options):
     return read_clips(path, **options)
 
 
-def count(path, **options):
-    """As the frame cache counts frames."""
+def index(path):
+    """As `open_index`."""
     _misbehave(path)
-    return cache.count_frames(path, **options)
+    return open_index(path)

@@ -12,11 +12,14 @@ import pytest
 import torch
 
 from snpkit.data import cache as cache_module
-from snpkit.data.cache import FrameCache, clip_name, kept_frames
+from snpkit.data import decoding
+from snpkit.data.cache import FrameCache, clip_name
 from snpkit.data.dataset import VideoTextDataset
+from snpkit.data.decoding import kept_frames
 from snpkit.data.loader import ShuffledBatches, make_loader
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.errors import UserError, VideoError
+from snpkit.video.reader import open_index
 from tests.data.conftest import SIZE, row
 from tests.video.films import numbers, write_film
 
@@ -55,7 +58,7 @@ def test_threads_do_not_change_the_cache(manifest, cached, workers):
 
 
 def test_a_cache_too_large_is_refused_before_it_is_filled(manifest, monkeypatch):
-    monkeypatch.setattr(cache_module, "read_indexed", None)  # decoding would fail
+    monkeypatch.setattr(decoding, "read_indexed", None)  # decoding would fail
     with pytest.raises(UserError, match=r"take 0\.0 GB, more than the 0\.0001 GB"):
         FrameCache.build(manifest, SIZE, max_gigabytes=0.0001, progress=False)
 
@@ -70,7 +73,7 @@ def test_an_interrupt_leaves_the_rest_alone(manifest, monkeypatch):
         time.sleep(0.3)  # time for the main thread to call the rest off
         raise VideoError("interrupted")
 
-    monkeypatch.setattr(cache_module, "open_index", interrupted)
+    monkeypatch.setattr(decoding, "open_index", interrupted)
     with pytest.raises(KeyboardInterrupt):
         FrameCache.build(manifest, SIZE, workers=1, progress=False)
     assert len(begun) < len(manifest.rows)
@@ -80,7 +83,7 @@ def test_an_interrupt_leaves_the_rest_alone(manifest, monkeypatch):
 
 
 def refuse_to_decode(monkeypatch):
-    monkeypatch.setattr(cache_module, "open_index", None)
+    monkeypatch.setattr(decoding, "open_index", None)
 
 
 def test_frames_on_disk_are_those_in_memory_and_outlive_the_run(
@@ -112,18 +115,21 @@ def test_what_is_kept_for_other_frames_is_not_taken(change, tmp_path):
     assert second.frames.shape != first.frames.shape
 
 
-@pytest.mark.parametrize("left", ["frames.part", "frames", "short"])
+@pytest.mark.parametrize("left", ["frames", "short", "long"])
 def test_what_a_killed_run_left_is_made_anew(manifest, cached, tmp_path, left):
     made = FrameCache.build(manifest, SIZE, folder=tmp_path, progress=False)
     place = made.file.parent
     if left == "short":
         with open(place / "frames", "rb+") as file:
             file.truncate(1000)
+    elif left == "long":  # killed while it added the frames of one more clip
+        with open(place / "frames", "ab") as file:
+            file.write(bytes(1000))
     else:
         (place / "index.json").unlink()
-        (place / "frames").rename(place / left)
     again = FrameCache.build(manifest, SIZE, folder=tmp_path, progress=False)
-    assert (again.frames == cached.frames).all() and not (place / "frames.part").exists()
+    assert (again.frames == cached.frames).all()
+    assert {path.name for path in place.iterdir()} == {"frames", "index.json"}
     assert json.loads((place / "index.json").read_text())["shape"] == list(cached.frames.shape)
 
 
@@ -134,17 +140,44 @@ def test_a_failure_leaves_no_file_behind(manifest, tmp_path):
 
 
 def test_a_disk_too_small_is_found_out_before_anything_is_decoded(manifest, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache_module, "read_indexed", None)
+    monkeypatch.setattr(decoding, "read_indexed", None)
     usage = type("Usage", (), {"free": 1e9 + 1000})
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(UserError, match=r"has 1\.0 GB free; keep fewer frames"):
         FrameCache.build(manifest, SIZE, folder=tmp_path, progress=False)
 
 
+def test_what_failed_in_passing_is_tried_again_and_added(manifest, cached, tmp_path, monkeypatch):
+    def slow(path):
+        if path.name in ("2.mp4", "5.mp4"):
+            raise VideoError(f"{path} takes longer than 1 s to read.", passing=True)
+        return open_index(path)
+
+    options = {"folder": tmp_path, "max_unreadable": 0.3, "progress": False}
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding, "open_index", slow)
+        first = FrameCache.build(manifest, SIZE, **options)
+    assert first.report.passing == {"2.mp4", "5.mp4"} == cached.spans.keys() - first.spans.keys()
+    read = []
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding, "open_index", lambda path: read.append(path.name) or slow(path))
+        with pytest.raises(UserError, match=r"4 of 14 clips"):  # those before are as they were
+            FrameCache.build(manifest, SIZE, **options | {"max_unreadable": 0.2})
+    assert sorted(read) == ["2.mp4", "5.mp4"]
+    for _ in range(2):
+        whole = FrameCache.build(manifest, SIZE, **options)
+        assert whole.report.reasons == cached.report.reasons and not whole.report.passing
+        assert whole.spans.keys() == cached.spans.keys()
+        for name, span in cached.spans.items():
+            ours, theirs = whole.spans[name], cached.frames[span.start : span.stop]
+            assert torch.equal(whole.frames[ours.start : ours.stop], theirs)
+        refuse_to_decode(monkeypatch)  # the second one finds all of it
+
+
 def build_in_process(manifest, folder, answers):
     begun = []
-    honest = cache_module.read_indexed
-    cache_module.read_indexed = lambda *a, **o: begun.append(1) or honest(*a, **o)
+    honest = decoding.read_indexed
+    decoding.read_indexed = lambda *a, **o: begun.append(1) or honest(*a, **o)
     made = FrameCache.build(manifest, SIZE, folder=folder, progress=False)
     answers.put((len(begun), int(made.frames.sum(dtype=torch.int64))))
 
