@@ -137,19 +137,20 @@ def test_a_pipe_is_not_read(read, tmp_path):
 )
 def test_a_pipe_in_place_of_a_list_is_one_sentence(name, tmp_path):
     from snpkit.data.samples import Manifest
-    from snpkit.data.shards import INDEX, open_shards, table_lines
+    from snpkit.data.shards import INDEX, Shard, open_shards, read_table
     from snpkit.language.caption_files import read_captions
 
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     os.mkfifo(path)
+    shard = Shard(path.parent, path.stem, "train", "video", 1, 1, 1)
     readers = {
         "m.jsonl": lambda: Manifest.load(path),
         "captions.txt": lambda: list(read_captions(path)),
         f"shards/{INDEX}": lambda: open_shards(path.parent),
     }
     with pytest.raises(UserError) as refusal:
-        readers.get(name, lambda: table_lines(path))()
+        readers.get(name, lambda: read_table(shard))()
     assert path.name in str(refusal.value) and "\n" not in str(refusal.value)
 
 

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from snpkit.data.augment import Augmentation
 from snpkit.data.cache import FrameCache, clip_name, count_clips
 from snpkit.data.samples import Manifest, VideoText
+from snpkit.data.shards import ShardRows
 from snpkit.data.unreadable import UnreadableReport
 from snpkit.errors import UserError, VideoError
 from snpkit.files import cache_folder
@@ -34,7 +35,7 @@ class VideoTextDataset(Dataset):
     The place of a video that cannot be read is taken by another sample, always the same one.
 
     Args:
-        manifest: the rows to serve.
+        manifest: the rows to serve, also those of shards (`snpkit.data.shards.open_shards`).
         clips: clips per video.
         frames: frames per clip.
         size: frames are size x size pixels.
@@ -93,6 +94,8 @@ class VideoTextDataset(Dataset):
                 f"{size} pixels has nothing to show; each must be at least 1."
             )
         _check_fit(fit, min_scale, bool(cache))
+        if cache and isinstance(manifest.rows, ShardRows):
+            raise UserError("Shards are decoded on demand; set data.cache=false.")
         self.manifest, self.clips, self.frames, self.size = manifest, clips, frames, size
         self.training, self.seed, self.epoch = training, seed, 0
         self.fit, self.min_scale, self.middle = fit, min_scale, middle
@@ -191,6 +194,9 @@ class VideoTextDataset(Dataset):
 
     def _file(self, row: VideoText, index: int) -> AbstractContextManager[Path]:
         """The file of a row, for as long as it is read."""
+        rows = self.manifest.rows
+        if isinstance(rows, ShardRows):
+            return rows.member(index).as_file()
         return nullcontext(self.manifest.path_of(row))
 
     def note(self, failed: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ holds its rows (see `VideoText`), so that any reader of WebDataset finds all in 
 the table of contents, which allows an exact position. `snpkit shard` writes them.
 """
 
+import io
 import json
 import os
 import re
@@ -20,19 +21,21 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from snpkit.data.samples import IndexedRows, Manifest, VideoText
 from snpkit.errors import AnnotationError, UserError, VideoError
-from snpkit.files import inside, open_regular, read_json
+from snpkit.files import inside, open_regular, read_json, read_text
 
 INDEX = "shards.json"
 VERSION = 1
 CLIP_SUFFIXES = ("mp4", "jpg", "png")  # beside them only .json: nothing that a reader would run
 _SHARD_NAME = re.compile(r"[A-Za-z0-9_-]+-(video|image)-\d{6,}", re.ASCII)
 _CLIP_NAME = re.compile(rf"\d{{9,}}\.({'|'.join(CLIP_SUFFIXES)})", re.ASCII)
-_SHARD_FIELDS = ("name", "split", "kind", "files", "clips", "rows")
+_TEXTS, _COUNTS = ("name", "split", "kind"), ("files", "clips", "rows", "bytes")
+_MOST_BYTES = 2 << 30  # of a table, and of a clip: what a process that packs one may hold
 _OPEN_TABLES = 8  # tables of contents in memory: more than the shards that are mixed at a time
 _LOOKING = threading.Lock()  # threads may read side by side
 
@@ -49,6 +52,7 @@ class Shard:
         files: how many it holds, .json not counted.
         clips: how many distinct ones that is, windows of a file counted each.
         rows: how many captions they have together.
+        bytes: the length of the tar.
     """
 
     folder: Path
@@ -58,6 +62,7 @@ class Shard:
     files: int
     clips: int
     rows: int
+    bytes: int = 0
 
     @property
     def tar(self) -> Path:
@@ -72,51 +77,56 @@ class Shard:
 
 @dataclass(frozen=True)
 class Member:
-    """Where the bytes of a clip are: file `name` in the tar, from `offset` on, so many `bytes`."""
+    """Where the clip of a video is: file `name` in the tar, from `offset` on, so many `bytes`."""
 
     tar: Path
     name: str
     offset: int
     bytes: int
+    video: str
 
     def read(self) -> bytes:
-        """The bytes of the clip.
-
-        Raises:
-            VideoError: the tar is missing, cut short or another one than the table is about.
-        """
-        try:
-            with open_regular(self.tar, "rb") as file:
-                file.seek(self.offset - tarfile.BLOCKSIZE)
-                header = tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), "utf-8", "replace")
-                content = file.read(self.bytes)
-        except (tarfile.HeaderError, OSError):
-            header, content = None, b""
-        if header is None or (header.name, header.size) != (self.name, len(content)):
-            raise VideoError(
-                f"{self.tar} is damaged or incomplete at {self.name}; write the shards again."
-            )
-        return content
+        """The bytes of the clip; raises as `as_file`."""
+        content = io.BytesIO()
+        self._copy(content)
+        return content.getvalue()
 
     @contextmanager
     def as_file(self) -> Iterator[Path]:
         """The clip as a file, for a while: decoders want paths.
 
         Raises:
-            VideoError: as `read`; one that is raised meanwhile names the shard.
+            VideoError: the tar is missing, cut short or another one than the table is about; names
+                the video. One that is raised meanwhile names the shard.
         """
-        content = self.read()
         descriptor, path = tempfile.mkstemp(suffix=f"-{self.name}", prefix="snpkit-")
         try:
             with open(descriptor, "wb") as file:
-                file.write(content)
+                self._copy(file)
             yield Path(path)
         except VideoError as error:
             shown = str(error).replace(path, f"{self.name} in {self.tar}")
-            raise VideoError(shown) from None
+            raise VideoError(shown, passing=error.passing) from None
         finally:
             with suppress(OSError):  # Windows keeps a file that a decoder still holds open
                 os.unlink(path)
+
+    def _copy(self, target: IO[bytes]) -> None:
+        damaged = VideoError(
+            f"{self.video} cannot be read: {self.tar} is damaged or incomplete at {self.name}; "
+            "write the shards again."
+        )
+        try:
+            with open_regular(self.tar, "rb") as file:
+                file.seek(self.offset - tarfile.BLOCKSIZE)
+                header = tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), "utf-8", "replace")
+                there = os.fstat(file.fileno()).st_size - self.offset
+                if (header.name, header.size) != (self.name, self.bytes) or there < self.bytes:
+                    raise damaged
+                for left in range(self.bytes, 0, -(1 << 20)):
+                    target.write(file.read(min(left, 1 << 20)))
+        except (tarfile.HeaderError, OSError, OverflowError):
+            raise damaged from None
 
 
 class ShardRows(IndexedRows):
@@ -128,9 +138,7 @@ class ShardRows(IndexedRows):
 
     def __init__(self, shards: Iterable[Shard]) -> None:
         self.shards = tuple(shard for shard in shards if shard.rows)
-        self._starts = [0]
-        for shard in self.shards:
-            self._starts.append(self._starts[-1] + shard.rows)
+        self._starts = list(accumulate((shard.rows for shard in self.shards), initial=0))
         self._tables: OrderedDict[int, list[tuple[VideoText, Member]]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -206,8 +214,7 @@ def open_shards(*folders: str | Path) -> Manifest:
     Raises:
         UserError: a folder has no finished shards, or its index holds what it must not.
     """
-    shards = [shard for folder in folders for shard in _read_index(Path(folder))]
-    rows = ShardRows(shards)
+    rows = ShardRows(shard for folder in folders for shard in _read_index(Path(folder)))
     if not rows:
         raise UserError(f"There is no clip in the shards of {', '.join(map(str, folders))}.")
     return Manifest(Path(folders[0]), rows)
@@ -226,21 +233,23 @@ def _read_index(folder: Path) -> list[Shard]:
         return [_shard(folder, entry) for entry in index["shards"]]
     except (KeyError, TypeError, AttributeError):
         raise UserError(f"{path} is not the index of snpkit's shards; write them again.") from None
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}"
+        raise UserError(f"A shard of {path} cannot be read ({reason}); write it again.") from None
 
 
 def _shard(folder: Path, entry: dict[str, Any]) -> Shard:
-    shard = Shard(folder, **{key: entry[key] for key in _SHARD_FIELDS})
-    counts = (shard.files, shard.clips, shard.rows)
-    texts = (shard.name, shard.split, shard.kind)
-    right = all(type(count) is int and count >= 0 for count in counts)
-    if not (right and all(isinstance(text, str) for text in texts) and is_shard_name(shard.name)):
+    texts, counts = ([entry[key] for key in keys] for keys in (_TEXTS, _COUNTS))
+    right = all(type(text) is str for text in texts) and all(type(n) is int for n in counts)
+    if not right or not _SHARD_NAME.fullmatch(texts[0]) or texts[2] not in ("video", "image"):
+        raise KeyError
+    shard = Shard(folder, *texts, *counts)
+    # Every row takes more than a byte of the table, which tells impossible numbers of rows.
+    most = shard.table.stat().st_size if shard.rows else 0
+    least = min(shard.rows, 1)
+    if not least <= shard.files <= shard.clips <= shard.rows <= most:
         raise KeyError
     return shard
-
-
-def is_shard_name(name: str) -> bool:
-    """Whether a shard may have this name: nothing that leads out of a folder."""
-    return bool(_SHARD_NAME.fullmatch(name))
 
 
 def read_table(shard: Shard) -> list[tuple[VideoText, Member]]:
@@ -251,9 +260,8 @@ def read_table(shard: Shard) -> list[tuple[VideoText, Member]]:
         AnnotationError: a line is wrong, or rows are missing; names file and line.
     """
     entries, files = [], 0
-    for number, line in enumerate(table_lines(shard.table), start=1):
-        if number == 1:
-            continue  # how the shard was made
+    lines = read_text(shard.table, most_bytes=_MOST_BYTES).rstrip("\n").split("\n")
+    for number, line in enumerate(lines[1:], start=2):  # the first tells how the shard was made
         try:
             entries += _clip_rows(shard, json.loads(line))
             files += 1
@@ -269,31 +277,17 @@ def read_table(shard: Shard) -> list[tuple[VideoText, Member]]:
     return entries
 
 
-def table_lines(path: Path) -> list[str]:
-    """The lines of a table of contents, the first one about the shard itself.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        with open_regular(path, encoding="utf-8", newline="") as file:
-            return file.read().splitlines()
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text; write the shards again.") from None
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from None
-
-
 def _clip_rows(shard: Shard, entry: dict[str, Any]) -> list[tuple[VideoText, Member]]:
     name, offset, size = entry["file"], entry["offset"], entry["bytes"]
     if not (isinstance(name, str) and _CLIP_NAME.fullmatch(name)):
         raise AnnotationError(f'"file" is {str(name)[:40]!r}; it must be such as 000000000.mp4')
     if not (type(offset) is type(size) is int and offset >= tarfile.BLOCKSIZE and size >= 0):
         raise AnnotationError('"offset" or "bytes" is no place in a tar file')
-    if offset + size > shard.tar.stat().st_size:
+    if offset + size > shard.bytes:
         raise AnnotationError('"offset" and "bytes" lie beyond the end of the tar file')
-    member = Member(shard.tar, name, offset, size)
+    if size > _MOST_BYTES:
+        raise AnnotationError(f'"bytes" is {size:,}, more than a clip may have ({_MOST_BYTES:,})')
     rows = [VideoText.from_json(row) for row in entry["rows"]]
     if any((row.split, row.kind) != (shard.split, shard.kind) for row in rows):
         raise AnnotationError(f"a row is not of {shard.split} or no {shard.kind}")
-    return [(row, member) for row in rows]
+    return [(row, Member(shard.tar, name, offset, size, row.video)) for row in rows]

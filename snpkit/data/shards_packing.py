@@ -21,11 +21,10 @@ _CODING = {"preset": "veryfast", "crf": "18", "bf": "0", "g": "16"}
 _CODING["x264-params"] = "threads=1:mbtree=0:rc-lookahead=0"
 
 
-def packed_suffix(path: Path, size: int) -> str:
-    """The suffix of a clip in a shard: "mp4", "jpg" or "png"."""
-    if not images.is_image(path):
-        return "mp4"
-    return "jpg" if size or path.suffix.lower() in (".jpg", ".jpeg") else "png"
+def packed_suffix(content: bytes | VideoError) -> str:
+    """The suffix of a packed clip in a shard: "mp4", "jpg" or "png"; that of an error is "mp4"."""
+    begin = content[:4] if isinstance(content, bytes) else b""
+    return "jpg" if begin.startswith(b"\xff\xd8") else "png" if begin == b"\x89PNG" else "mp4"
 
 
 def pack_clip(path: str | Path, *, size: int) -> bytes:

@@ -6,6 +6,7 @@ import json
 import re
 import tarfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -15,11 +16,11 @@ from tqdm import tqdm
 
 from snpkit.data.cache import clip_name
 from snpkit.data.samples import Manifest
-from snpkit.data.shards import INDEX, VERSION, table_lines
+from snpkit.data.shards import INDEX, VERSION
 from snpkit.data.shards_packing import pack_clip, packed_suffix
 from snpkit.data.unreadable import UnreadableReport
 from snpkit.errors import UserError, VideoError
-from snpkit.files import atomic_path, write_json, write_text
+from snpkit.files import atomic_path, open_regular, write_json, write_text
 from snpkit.machine import available_cores
 from snpkit.video.guarded import ReaderPool
 
@@ -84,42 +85,34 @@ def write_shards(
         )
     folder = Path(folder)
     plans = _plan(manifest, per_shard)
+    digests = {plan.name: _digest(manifest, plan, size) for plan in plans}
+    heads = {plan.name: _finished(folder, plan, digests[plan.name]) for plan in plans}
+    todo = [plan for plan in plans if heads[plan.name] is None]
     done = Sharding(folder, UnreadableReport(sum(len(plan.files) for plan in plans)))
+    done.reused = len(plans) - len(todo)
     # No index until all is there: nobody trains on half of a data set unawares.
     (folder / INDEX).unlink(missing_ok=True)
     bar = tqdm(total=done.report.clips, desc="shards", unit="file", disable=not progress)
-    with bar, ReaderPool(workers or available_cores(), seconds=seconds) as pool:
-        for head in _heads(manifest, folder, plans, size, pool, bar, done):
-            _note(done, head)
+    with (
+        bar,
+        ReaderPool(workers or available_cores(), seconds=seconds) as pool,
+        closing(pool.map(pack_clip, _jobs(manifest, todo, size))) as packed,
+    ):
+        for plan in plans:
+            head = heads[plan.name]
+            if head is None:
+                contents = (content for _, content in packed)
+                head = _write(manifest, folder, plan, contents, digests[plan.name], bar)
+            else:
+                bar.update(len(plan.files))
+            done.shards.append({k: head[k] for k in head if k not in ("digest", "unreadable")})
+            for name, reason in head["unreadable"].items():
+                done.report.add(name, reason)
     if len(done.report) == done.report.clips:
         done.report.check(1.0)
     index = {"format": "snpkit shards", "version": VERSION, "size": size, "shards": done.shards}
     write_json(folder / INDEX, index | {"unreadable": done.report.reasons})
     return done
-
-
-def _heads(
-    manifest: Manifest,
-    folder: Path,
-    plans: list[_Plan],
-    size: int,
-    pool: ReaderPool,
-    bar: tqdm,
-    done: Sharding,
-) -> Iterator[dict[str, Any]]:
-    """What each shard holds, once it is there: kept from an earlier run or written now."""
-    heads = {plan.name: _finished(folder, plan, _digest(manifest, plan, size)) for plan in plans}
-    todo = [plan for plan in plans if heads[plan.name] is None]
-    packed = pool.map(pack_clip, _jobs(manifest, todo, size)) if todo else iter(())
-    for plan in plans:
-        head = heads[plan.name]
-        if head is None:
-            files = _named(plan, packed, size, bar)
-            head = _write(manifest, folder, plan, files, _digest(manifest, plan, size))
-        else:
-            done.reused += 1
-            bar.update(len(plan.files))
-        yield head
 
 
 def _plan(manifest: Manifest, per_shard: int) -> list[_Plan]:
@@ -154,12 +147,11 @@ def _digest(manifest: Manifest, plan: _Plan, size: int) -> str:
 def _finished(folder: Path, plan: _Plan, digest: str) -> dict[str, Any] | None:
     """The head of a shard that an earlier run has finished, of the same clips."""
     tar, table = folder / f"{plan.name}.tar", folder / f"{plan.name}.jsonl"
-    if not (tar.is_file() and table.is_file()):
-        return None
     try:
-        head = json.loads(table_lines(table)[0])
+        with open_regular(table, encoding="utf-8") as lines:
+            head = json.loads(lines.readline())
         return head if (head["digest"], head["bytes"]) == (digest, tar.stat().st_size) else None
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -171,37 +163,29 @@ def _jobs(
             yield manifest.path_of(manifest.rows[rows[0]]), {"size": size}
 
 
-def _named(
-    plan: _Plan, packed: Iterator[tuple[Any, Any]], size: int, bar: tqdm
-) -> Iterator[tuple[int, str, bytes | VideoError]]:
-    """(number, name in the tar, content) of each file of a shard, as they are packed."""
-    for number in plan.files:
-        path, content = next(packed)
-        bar.update()
-        yield number, f"{number:09d}.{packed_suffix(Path(path), size)}", content
-
-
 def _write(
     manifest: Manifest,
     folder: Path,
     plan: _Plan,
-    files: Iterator[tuple[int, str, bytes | VideoError]],
+    contents: Iterator[bytes | VideoError],
     digest: str,
+    bar: tqdm,
 ) -> dict[str, Any]:
     """Write a shard, then its table; both are whole or not there. Returns the table's head."""
     lines, unreadable, clips = [], {}, set()
     path = folder / f"{plan.name}.tar"
     with atomic_path(path) as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for number, name, content in files:
+        for number, content in zip(plan.files, contents, strict=False):
+            bar.update()
             rows = [manifest.rows[row] for row in plan.files[number]]
             if isinstance(content, VideoError):
                 unreadable[rows[0].video] = str(content)
                 continue
-            place = {"file": name, "offset": tar.offset + tarfile.BLOCKSIZE, "bytes": len(content)}
+            name, offset = f"{number:09d}.{packed_suffix(content)}", tar.offset + tarfile.BLOCKSIZE
             shown = {"rows": [row.to_json() for row in rows]}
             _add(tar, name, content)
             _add(tar, f"{number:09d}.json", json.dumps(shown, ensure_ascii=False).encode())
-            lines.append(place | shown)
+            lines.append({"file": name, "offset": offset, "bytes": len(content)} | shown)
             clips |= {clip_name(row) for row in rows}
     head = {"name": plan.name, "split": plan.split, "kind": plan.kind, "files": len(lines)}
     head |= {"clips": len(clips), "rows": sum(len(line["rows"]) for line in lines)}
@@ -216,9 +200,3 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     member = tarfile.TarInfo(name)
     member.size, member.mode = len(content), 0o644
     tar.addfile(member, io.BytesIO(content))
-
-
-def _note(done: Sharding, head: dict[str, Any]) -> None:
-    done.shards.append({name: head[name] for name in head if name not in ("digest", "unreadable")})
-    for name, reason in head["unreadable"].items():
-        done.report.add(name, reason)

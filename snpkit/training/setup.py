@@ -13,8 +13,6 @@ from snpkit.data.augment import Augmentation
 from snpkit.data.cache import FrameCache
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest
-from snpkit.data.shards import ShardRows
-from snpkit.data.shards_dataset import ShardDataset
 from snpkit.data.task_rows import Texts, check_rows, label_set, one_row_a_clip
 from snpkit.errors import UserError
 from snpkit.evaluation.answering import commonest_by_type
@@ -247,9 +245,8 @@ def make_dataset(
     options = {name: getattr(data, name) for name in names}
     options |= {"cache": cache or data.cache, "seed": recipe.seed, "progress": progress}
     options["augmentation"] = augmentation if training else None
-    kind = ShardDataset if isinstance(manifest.rows, ShardRows) else VideoTextDataset
     clips = data.clips if training else recipe.evaluation.clips or data.clips
-    return kind(manifest, clips, data.frames, data.size, training, **options)
+    return VideoTextDataset(manifest, clips, data.frames, data.size, training, **options)
 
 
 def start_from(checkpoint: str | Path, recipe: Recipe) -> tuple[Loaded, SNPConfig]:

@@ -1,6 +1,7 @@
 """Shards: what goes in comes out, to the frame; interrupted, damaged and hostile ones."""
 
 import json
+import os
 import shutil
 import tarfile
 
@@ -14,9 +15,9 @@ from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.loader import make_loader
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.shards import is_sharded, open_shards
-from snpkit.data.shards_dataset import ShardDataset, webdataset_stream
 from snpkit.data.shards_order import ShardBatches
 from snpkit.data.shards_packing import pack_clip
+from snpkit.data.shards_webdataset import webdataset_stream
 from snpkit.data.shards_writing import write_shards
 from snpkit.errors import AnnotationError, UserError, VideoError
 from snpkit.video.guarded import ReaderPool
@@ -36,7 +37,8 @@ def manifest(tmp_path_factory) -> Manifest:
         write_film(folder / f"{number}.mp4", 8 + number, 96, 64)
         rows.append(VideoText(f"v{number}", f"{number}.mp4", f"caption {number}", "train"))
     (folder / BAD).write_text("not a film")
-    rows.append(VideoText("again", "1.mp4", "other words", "train", extra={"source": "me"}))
+    again = "other\u2028 words\x85"  # breaks of lines to Python, but not in a file of JSON lines
+    rows.append(VideoText("again", "1.mp4", again, "train", extra={"source": "me"}))
     rows.append(VideoText("window", "2.mp4", "a part", "train", start=0.2, end=0.7))
     for number in range(3):
         pixels = np.random.default_rng(number).integers(0, 255, (48, 72, 3), np.uint8)
@@ -116,7 +118,7 @@ def test_items_are_those_of_the_files(manifest, tmp_path, training, fit):
     write(manifest, tmp_path, size=0)
     shards = open_shards(tmp_path).split("train")
     settings = {"training": training, "seed": 3, "fit": fit, "min_scale": 0.5, "progress": False}
-    ours = ShardDataset(shards, 2, 2, SIZE, **settings)
+    ours = VideoTextDataset(shards, 2, 2, SIZE, **settings)
     theirs = VideoTextDataset(Manifest(manifest.root, shards.rows[:]), 2, 2, SIZE, **settings)
     for index in range(len(ours)):
         for key in (index, (4, index)):
@@ -221,7 +223,7 @@ def test_workers_read_the_same_batches(written, workers, context):
         pytest.skip(f"no {context} here")
 
     def loader(workers, context=None):
-        dataset = ShardDataset(open_shards(written[0]).split("train"), 1, 2, SIZE, True)
+        dataset = VideoTextDataset(open_shards(written[0]).split("train"), 1, 2, SIZE, True)
         batches = ShardBatches(dataset.manifest.rows, 3, 5, image_share=0.34, together=2)
         return make_loader(dataset, batches, workers, context=context)
 
@@ -238,12 +240,12 @@ def test_a_damaged_tar_is_an_unreadable_clip(copy):
     content = bytearray(place.tar.read_bytes())
     content[place.offset - 512 : place.offset] = bytes(512)
     place.tar.write_bytes(content)
-    dataset = ShardDataset(manifest, 1, 2, SIZE, training=False)
+    dataset = VideoTextDataset(manifest, 1, 2, SIZE, training=False)
     item = dataset[0]
     assert item["index"] != 0 and manifest.rows[0].video in item["unreadable"]
-    with pytest.raises(VideoError, match=r"train-video-\d+\.tar is damaged .* at 000000000\.mp4"):
+    sentence = r"^0\.mp4 cannot be read: .*video-\d+\.tar is damaged .* at 000000000\.mp4"
+    with pytest.raises(VideoError, match=sentence):
         place.read()
-    content[place.offset - 512 : place.offset] = bytes(512)
 
 
 def test_a_damaged_clip_names_the_shard(copy):
@@ -258,7 +260,7 @@ def test_a_damaged_clip_names_the_shard(copy):
 
 
 def _edit(path, number, change):
-    lines = path.read_text().splitlines()
+    lines = path.read_text().split("\n")
     lines[number] = json.dumps(json.loads(lines[number]) | change)
     path.write_text("\n".join(lines))
 
@@ -273,6 +275,7 @@ def _edit(path, number, change):
         ({"offset": -512}, "no place"),
         ({"offset": True}, "no place"),
         ({"bytes": 10**12}, "beyond the end"),
+        ({"offset": 10**30}, "beyond the end"),
         ({"rows": [{"id": 3}]}, "is missing|must be text"),
         ({"rows": 3}, "no clip"),
         ({"rows": []}, "shards.json says"),
@@ -294,6 +297,12 @@ def test_a_wrong_table_is_refused(copy, change, problem):
         {"rows": -1},
         {"files": True},
         {"split": None},
+        {"kind": "sound"},
+        {"rows": 10**19},
+        {"clips": 0},
+        {"clips": 10**19},
+        {"files": 0},
+        {"bytes": "many"},
     ],
 )
 def test_a_wrong_index_is_refused(copy, change):
@@ -301,6 +310,46 @@ def test_a_wrong_index_is_refused(copy, change):
     index["shards"][0] |= change
     (copy / "shards.json").write_text(json.dumps(index))
     with pytest.raises(UserError, match="is not the index"):
+        open_shards(copy)
+
+
+def test_a_sparse_tar_of_a_terabyte_takes_no_memory(copy):
+    index, length = json.loads((copy / "shards.json").read_text()), 10**12
+    with open(copy / "train-video-000000.tar", "rb+") as tar:
+        header = tarfile.TarInfo("000000000.mp4")
+        header.size = length
+        tar.write(header.tobuf(format=tarfile.GNU_FORMAT))
+        tar.truncate(length + 10_240)
+    index["shards"][0]["bytes"] = length + 10_240
+    (copy / "shards.json").write_text(json.dumps(index))
+    _edit(copy / "train-video-000000.jsonl", 1, {"bytes": length})
+    with pytest.raises(AnnotationError, match=r"line 2: .*more than a clip may have"):
+        open_shards(copy).rows[0]
+
+
+@pytest.mark.parametrize("do", ["cut", "remove", "pipe"])
+def test_the_rows_of_a_tar_that_is_not_whole_are_named(copy, do):
+    manifest = open_shards(copy).split("train")
+    first = manifest.rows.shards[0]
+    if do == "cut":
+        with open(first.tar, "rb+") as tar:
+            tar.truncate(1000)
+    else:
+        first.tar.unlink()
+    if do == "pipe":
+        os.mkfifo(copy / f"{first.name}.tar")
+    dataset = VideoTextDataset(manifest, 1, 2, SIZE, training=False, max_unreadable=0.9)
+    items = [dataset[index] for index in range(len(dataset))]
+    lost = range(first.rows)
+    assert all((item["index"] != asked) == (asked in lost) for asked, item in enumerate(items))
+    reasons = dataset.report().reasons
+    assert set(reasons) == {manifest.rows[index].video for index in lost} == {"0.mp4", "1.mp4"}
+    assert all(text.startswith(f"{name} cannot be read: ") for name, text in reasons.items())
+
+
+def test_a_table_that_is_gone_is_named(copy):
+    (copy / "train-video-000000.jsonl").unlink()
+    with pytest.raises(UserError, match=r"train-video-000000\.jsonl: No such file.*again"):
         open_shards(copy)
 
 
@@ -317,10 +366,8 @@ def test_impossible_settings(manifest, written, tmp_path):
     for wrong in ({"size": 31}, {"size": -2}, {"per_shard": 0}, {"workers": 0}):
         with pytest.raises(UserError, match="cannot be made"):
             write(manifest, tmp_path, **wrong)
-    with pytest.raises(UserError, match="holds no shards"):
-        ShardDataset(manifest, 1, 1, SIZE, True)
     with pytest.raises(UserError, match="cache=false"):
-        ShardDataset(open_shards(written[0]), 1, 1, SIZE, True, cache=True)
+        VideoTextDataset(open_shards(written[0]), 1, 1, SIZE, True, cache=True)
     bad = Manifest(manifest.root, [row for row in manifest.rows if row.video == BAD])
     with pytest.raises(UserError, match="1 of 1 clips cannot be read"):
         write(bad, tmp_path)
@@ -336,6 +383,16 @@ def test_webdataset_reads_them_too(written):
     assert ids == [row.id for row in manifest.rows]
     place = manifest.rows.member(0)
     assert samples[0]["__key__"] == "000000000" and samples[0]["mp4"] == place.read()
+
+
+def test_webdataset_does_not_wait_for_a_pipe(copy):
+    pytest.importorskip("webdataset")
+    manifest = open_shards(copy)
+    tar = manifest.rows.shards[0].tar
+    tar.unlink()
+    os.mkfifo(tar)
+    with pytest.raises(UserError, match="is no regular file"):
+        webdataset_stream(manifest)
 
 
 def test_without_webdataset_there_is_a_sentence(written, monkeypatch):

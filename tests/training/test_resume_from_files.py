@@ -6,7 +6,6 @@ import pytest
 
 from snpkit.data.samples import Manifest
 from snpkit.data.shards import open_shards
-from snpkit.data.shards_dataset import ShardDataset
 from snpkit.data.shards_order import ShardBatches
 from snpkit.data.shards_writing import write_shards
 from snpkit.data.synthetic import generate_corpus
@@ -79,7 +78,6 @@ def run(manifest, output, after=None, **options):
 def test_a_killed_run_continues_bit_for_bit(sources, kind, tmp_path):
     whole = run(sources[kind], tmp_path / "whole")
     if kind == "shards":
-        assert isinstance(whole.batches.dataset, ShardDataset)
         assert isinstance(whole.batches.loader.batches, ShardBatches)
     assert whole.batches.dataset.guard
     # Three batches are an epoch: the first kill falls into the second one, readers are ahead.
