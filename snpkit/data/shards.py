@@ -166,10 +166,9 @@ class ShardRows(IndexedRows):
         """Where the clip of a row is."""
         return self._entry(index)[1]
 
-    def ranges(self, kind: str) -> list[range]:
-        """The rows of each shard of a kind."""
-        spans = zip(self.shards, self._starts, self._starts[1:], strict=False)
-        return [range(start, stop) for shard, start, stop in spans if shard.kind == kind]
+    def spans(self) -> list[tuple[Shard, range]]:
+        """Each shard with the numbers of its rows."""
+        return list(zip(self.shards, map(range, self._starts, self._starts[1:]), strict=True))
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -142,15 +142,13 @@ def test_clips_are_numbered_by_their_first_rows(names):
 class MadeUpRows(ShardRows):
     """Rows of shards in which clip c of shard s has counts[s][c] captions; no file is read."""
 
-    def __init__(self, counts, images=()):
-        self.counts = [*counts, *images]
-        kinds = ["video"] * len(counts) + ["image"] * len(images)
+    def __init__(self, counts):
         super().__init__(
-            Shard(Path("nowhere"), f"train-{kind}-{number:06d}", "train", kind, len(clips),
+            Shard(Path("nowhere"), f"train-video-{number:06d}", "train", "video", len(clips),
                   len(clips), sum(clips))
-            for number, (kind, clips) in enumerate(zip(kinds, self.counts, strict=True))
+            for number, clips in enumerate(counts)
         )  # fmt: skip
-        self.clips = [f"{shard}-{clip}" for shard, clips in enumerate(self.counts)
+        self.clips = [f"{shard}-{clip}" for shard, clips in enumerate(counts)
                       for clip, count in enumerate(clips) for _ in range(count)]  # fmt: skip
 
     def _entry(self, index):
@@ -180,18 +178,6 @@ def test_shards_show_each_video_once_and_resume(counts, batch_size, together, st
     third = order()
     third.load_state_dict(second.state_dict())
     assert take(third, 9) == whole[steps:]
-
-
-@given(shard_counts, shard_counts, st.integers(2, 6), st.data())
-def test_shards_of_images_and_videos_share_a_batch(videos, images, batch_size, data):
-    count = data.draw(st.integers(1, batch_size - 1))
-    rows = MadeUpRows([*videos, [3] * 6], [*images, [1] * 6])
-    share = count / batch_size
-    batches = ShardBatches(rows, batch_size, 1, image_share=share, draw_videos=True)
-    of_videos = sum(map(len, rows.ranges("video")))
-    for batch in take(batches, 30):
-        assert len({rows.clips[index] for index in batch}) == batch_size
-        assert sum(index >= of_videos for index in batch) == count
 
 
 def test_shards_with_one_caption_a_video_are_not_read_for_the_order():

@@ -1,6 +1,5 @@
 """The order of batches from shards: every row once, shared without overlap, exactly resumed."""
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -57,18 +56,10 @@ def test_processes_share_each_batch(videos, world, times, seed):
         assert sorted(index for part in parts for index in part) == sorted(batch)
 
 
-shares = st.floats(0.05, 0.95)
-
-
-@given(lengths, lengths, st.integers(2, 8), shares, st.integers(0, 60), st.integers(1, 3))
-def test_a_saved_position_is_exact(videos, images, batch_size, share, steps, together):
-    rows = rows_of([*videos, 8], [*images, 8])
-    images_wanted = round(share * batch_size)
-    if not 0 < images_wanted < batch_size:
-        with pytest.raises(UserError, match="image share"):
-            ShardBatches(rows, batch_size, image_share=share)
-        return
-    options = {"seed": 7, "image_share": share, "together": together}
+@given(lengths, lengths, st.integers(2, 8), st.integers(0, 60), st.integers(1, 3))
+def test_a_saved_position_is_exact(videos, images, batch_size, steps, together):
+    rows = rows_of([*videos, 8], images)
+    options = {"seed": 7, "together": together}
     first = ShardBatches(rows, batch_size, **options)
     stream = endless(first)
     for _ in range(steps):
@@ -80,32 +71,22 @@ def test_a_saved_position_is_exact(videos, images, batch_size, share, steps, tog
     assert [next(resumed) for _ in range(20)] == [next(stream) for _ in range(20)]
 
 
-@given(lengths, lengths, st.integers(2, 9), st.data())
-def test_images_and_videos_in_proportion(videos, images, batch_size, data):
-    rows = rows_of([*videos, 9], [*images, 9])
-    count = data.draw(st.integers(1, batch_size - 1))
-    batches = ShardBatches(rows, batch_size, 1, image_share=count / batch_size)
-    split = sum(map(len, rows.ranges("video")))
-    shown = Counter()
-    stream = endless(batches)
-    for _ in range(40):
-        batch = next(stream)
-        assert len(set(batch)) == batch_size
-        assert sum(index >= split for index in batch) == count
-        shown.update(batch)
-        # Within a kind no row is shown a third time before nearly every one was shown a first.
-        for kind, one in ((range(split), batch_size - count), (range(split, len(rows)), count)):
-            seen = [shown[index] for index in kind]
-            passes = max(seen)
-            assert sum(seen) <= passes * len(kind)
-            assert sum(seen) >= (passes - 1) * (len(kind) - one + 1)
-
-
-def test_processes_keep_the_proportion():
-    rows = rows_of([20, 20], [20, 20])
-    for rank in range(4):
-        share = ShardBatches(rows, 16, image_share=0.25, rank=rank, world_size=4)
-        assert all(sum(index >= 40 for index in batch) == 1 for batch in share)
+@pytest.mark.parametrize(
+    ("epoch", "position", "expected"),
+    [
+        (0, 0, [11, 14, 21, 13, 19, 20]),
+        (0, 3, [17, 6, 1, 3, 4, 2]),
+        (5, 1, [2, 9, 3, 1, 12, 14]),
+    ],
+)
+def test_the_order_is_that_of_earlier_versions(epoch, position, expected):
+    rows = rows_of([5, 3, 7], [4, 6])
+    batches = ShardBatches(rows, 6, 3, together=2)
+    # A position as it was saved when images and videos could be mixed in a given proportion.
+    batches.load_state_dict(
+        batches.state_dict() | {"images": -1, "epoch": epoch, "position": position}
+    )
+    assert next(iter(batches)) == expected
 
 
 def test_reading_stays_within_a_few_shards():
@@ -127,15 +108,13 @@ def test_the_order_changes_with_seed_and_epoch():
     "other",
     [
         {"rows": rows_of([11, 9], [20])},
-        {"image_share": 0.5},
-        {"image_share": None},
         {"together": 2},
         {"seed": 1},
         {"batch_size": 5},
     ],
 )
 def test_a_position_of_another_order_is_refused(other):
-    settings = {"rows": rows_of([10, 10], [20]), "batch_size": 4, "image_share": 0.25}
+    settings = {"rows": rows_of([10, 10], [20]), "batch_size": 4}
     state = ShardBatches(**settings).state_dict()
     assert ShardBatches(**settings).load_state_dict(state) is None
     with pytest.raises(UserError, match="resume with the settings"):
@@ -143,8 +122,6 @@ def test_a_position_of_another_order_is_refused(other):
 
 
 def test_impossible_orders():
-    with pytest.raises(UserError, match="0 images"):
-        ShardBatches(rows_of([20]), 4, image_share=0.5)
     with pytest.raises(UserError, match="does not divide among 3"):
         ShardBatches(rows_of([20]), 4, world_size=3)
     with pytest.raises(UserError, match="together=0"):
