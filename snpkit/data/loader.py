@@ -12,12 +12,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from snpkit.data.dataset import VideoTextDataset, collate
-from snpkit.data.video_ids import RowsByClip
+from snpkit.data.video_ids import RowsByClip, caption_draws
 from snpkit.errors import UserError
 from snpkit.spawning import check_main_guard
 
 _AHEAD = 2  # batches that threads read while one is in use
-_CAPTIONS = 0x63617074  # sets the random numbers that choose captions apart from those of the order
 
 
 class ShuffledBatches:
@@ -27,9 +26,8 @@ class ShuffledBatches:
     the order depends on (seed, epoch) only, so that the position is all there is to save.
 
     With `clips` an epoch visits every clip once, with one of its samples (captions) drawn anew each
-    epoch: no clip stands twice in a batch, where it would be its own negative. An epoch then has as
-    many samples as there are clips. Where every clip has one sample, the order is the same as
-    without `clips`.
+    epoch: no clip stands twice in a batch, where it would be its own negative. Where every clip has
+    one sample, the order is the same as without `clips`.
 
     Attributes:
         epoch: the present epoch, from 0.
@@ -57,9 +55,8 @@ class ShuffledBatches:
             batch_size: samples in a batch, over all processes.
             seed: of the order.
             drop_last: leave out the incomplete last batch; contrastive losses want equal batches.
-            rank: the share of each batch that this process takes ...
-            world_size: ... of so many.
-            kinds: int [size], the kind of each sample, and
+            rank, world_size: which share of each batch this process takes, of how many.
+            kinds: int [size], the kind of each sample.
             group: how many of one kind stand side by side, as far as there are so many.
             clips: int [size], the clip that each sample shows (`snpkit.data.video_ids`); None =
                 an epoch visits every sample.
@@ -71,9 +68,8 @@ class ShuffledBatches:
         self._by_clip = by_clip if by_clip is not None and len(by_clip) < size else None
         self.visited = size if self._by_clip is None else len(self._by_clip)
         if batch_size < 1 or self.visited < (batch_size if drop_last else 1):
-            what = f"{size} samples"
-            if self._by_clip is not None:
-                what = f"{self.visited} videos, each drawn once an epoch,"
+            drawn = f"{self.visited} videos, each drawn once an epoch,"
+            what = f"{size} samples" if self._by_clip is None else drawn
             raise UserError(f"{what} give no batch of {batch_size}; choose a smaller batch size.")
         if world_size > 1 and (batch_size % world_size or not drop_last):
             raise UserError(
@@ -97,10 +93,8 @@ class ShuffledBatches:
             yield batch
 
     def remaining(self) -> Iterator[list[int]]:
-        """The batches that are left of this epoch; the position stays.
-
-        Each list is made when its turn comes: those of a whole epoch of millions fill the memory.
-        """
+        """The batches that are left of this epoch; the position stays."""
+        # Each list is made when its turn comes: those of an epoch of millions fill the memory.
         order = self._shuffled(np.random.default_rng([self.seed, self.epoch]))
         starts = range(0, len(self) * self.batch_size, self.batch_size)[self.position :]
         batches = (order[start : start + self.batch_size] for start in starts)
@@ -116,12 +110,8 @@ class ShuffledBatches:
         kinds = self.kinds[order]
         order = order[np.argsort(kinds, kind="stable")]  # kind by kind
         _, counts = np.unique(kinds, return_counts=True)
-        cuts = [
-            start + offset
-            for start, count in zip(counts.cumsum() - counts, counts, strict=True)
-            for offset in range(0, count, self.group)
-        ]
-        groups = np.split(order, cuts[1:])
+        place = np.arange(len(order)) - np.repeat(counts.cumsum() - counts, counts)  # in its kind
+        groups = np.split(order, np.flatnonzero(place % self.group == 0)[1:])
         return np.concatenate([groups[place] for place in random.permutation(len(groups))])
 
     def advance(self) -> None:
@@ -159,32 +149,20 @@ class ShuffledBatches:
         self.epoch, self.position = epoch, position
 
     def _order(self) -> dict[str, int]:
-        order = {
-            "size": self.size,
-            "batch_size": self.batch_size,
-            "seed": self.seed,
-            "drop_last": int(self.drop_last),
-        }
+        order = {"size": self.size, "batch_size": self.batch_size, "seed": self.seed}
+        order["drop_last"] = int(self.drop_last)
         # Only where it makes a difference: positions that were saved before still fit.
         return order | ({"videos": self.visited} if self.visited < self.size else {})
-
-
-def caption_draws(*parts: int) -> np.random.Generator:
-    """Random numbers that choose one caption of every clip, independent of those of the order."""
-    return np.random.default_rng([*parts, _CAPTIONS])
 
 
 class _Upcoming:
     """The batch sampler of a DataLoader: what is left of the epoch, each number with its epoch.
 
-    The position is not moved: workers read ahead, and only what has been used counts as taken.
+    The position stays: workers read ahead, and only what has been used counts as taken.
     """
 
     def __init__(self, batches: ShuffledBatches) -> None:
         self.batches = batches
-
-    def __len__(self) -> int:
-        return len(self.batches) - self.batches.position
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch = self.batches.epoch
@@ -195,8 +173,7 @@ class _Upcoming:
 class _ThreadedReader:
     """Reads the batches of a guarded data set ahead, each sample by a thread.
 
-    The threads only wait for the reader processes of the data set (see `ReaderPool`), which
-    decode. A DataLoader's workers could not have such processes: they may not start any.
+    The threads wait for processes, which a DataLoader's workers could not have: they may start none.
     """
 
     def __init__(self, dataset: VideoTextDataset, upcoming: _Upcoming, workers: int) -> None:
@@ -225,20 +202,17 @@ class _ThreadedReader:
     @staticmethod
     def _collate(samples: list[Future]) -> dict[str, Any]:
         batch = collate([sample.result() for sample in samples])
-        if torch.cuda.is_available():  # so that they travel to the GPU while it works
-            pinned = {n: v.pin_memory() for n, v in batch.items() if isinstance(v, torch.Tensor)}
-            batch |= pinned
-        return batch
+        if not torch.cuda.is_available():
+            return batch
+        # Pinned, so that they travel to the GPU while it works.
+        return {n: v.pin_memory() if isinstance(v, torch.Tensor) else v for n, v in batch.items()}
 
 
 class VideoTextLoader:
     """Batches of a data set in the order of `ShuffledBatches`; see `make_loader`."""
 
     def __init__(
-        self,
-        dataset: VideoTextDataset,
-        batches: ShuffledBatches,
-        loader: Iterable[dict[str, Any]],
+        self, dataset: VideoTextDataset, batches: ShuffledBatches, loader: Iterable[dict[str, Any]]
     ) -> None:
         self.dataset, self.batches, self._loader = dataset, batches, loader
 
@@ -288,8 +262,7 @@ def make_loader(
 ) -> VideoTextLoader:
     """Read batches, in `workers` processes ahead of their use.
 
-    Frames in memory are there at once: they are taken in this process, whatever `workers` says.
-    The processes of a guarded data set may die, and are replaced.
+    Frames in memory are taken in this process, whatever `workers` says.
 
     Args:
         dataset: where samples come from.
@@ -305,12 +278,12 @@ def make_loader(
         raise UserError(f"The order of {batches.size} samples is not of {len(dataset)} samples.")
     if dataset.cache and dataset.cache.file is None:
         workers = 0
-    if workers and dataset.guard is not None:
+    guarded, start = dataset.guard is not None, context or multiprocessing.get_start_method()
+    if workers and (guarded or start != "fork"):
         check_main_guard("make_loader")
+    if workers and guarded:
         reader = _ThreadedReader(dataset, _Upcoming(batches), workers)
         return VideoTextLoader(dataset, batches, reader)
-    if workers and (context or multiprocessing.get_start_method()) != "fork":
-        check_main_guard("make_loader")
     loader = DataLoader(
         dataset,
         batch_sampler=_Upcoming(batches),

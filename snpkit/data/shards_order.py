@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from snpkit.data.loader import ShuffledBatches, caption_draws
+from snpkit.data.loader import ShuffledBatches
 from snpkit.data.shards import ShardRows
-from snpkit.data.video_ids import RowsByClip, clip_numbers
+from snpkit.data.video_ids import RowsByClip, caption_draws, clip_numbers
 from snpkit.errors import AnnotationError, UserError
 
 

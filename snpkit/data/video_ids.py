@@ -8,6 +8,8 @@ import numpy as np
 
 from snpkit.data.samples import VideoText
 
+_CAPTIONS = 0x63617074  # sets the random numbers that choose captions apart from those of the order
+
 
 def _number(text: str) -> int:
     digest = blake2b(text.encode(), digest_size=8).digest()
@@ -58,3 +60,8 @@ class RowsByClip:
     def draw(self, random: np.random.Generator) -> np.ndarray:
         """One row of every clip, each of its rows with the same probability: int64 [clips]."""
         return self._rows[self._starts + random.integers(0, self._counts)]
+
+
+def caption_draws(*parts: int) -> np.random.Generator:
+    """Random numbers that choose one caption of every clip, independent of those of the order."""
+    return np.random.default_rng([*parts, _CAPTIONS])
