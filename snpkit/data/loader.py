@@ -173,7 +173,7 @@ class _Upcoming:
 class _ThreadedReader:
     """Reads the batches of a guarded data set ahead, each sample by a thread.
 
-    The threads wait for processes, which a DataLoader's workers could not have: they may start none.
+    The threads wait for processes. A DataLoader's workers could not have any: they may start none.
     """
 
     def __init__(self, dataset: VideoTextDataset, upcoming: _Upcoming, workers: int) -> None:

@@ -20,9 +20,11 @@ from snpkit.data.shards import INDEX, VERSION
 from snpkit.data.shards_packing import pack_clip, packed_suffix
 from snpkit.data.unreadable import UnreadableReport
 from snpkit.errors import UserError, VideoError
-from snpkit.files import atomic_path, open_regular, write_json, write_text
+from snpkit.files import atomic_path, locked_folder, open_regular, write_json, write_text
 from snpkit.machine import available_cores
 from snpkit.video.guarded import ReaderPool
+
+_IN_INDEX = ("name", "split", "kind", "files", "clips", "rows", "bytes")
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,9 @@ def write_shards(
 ) -> Sharding:
     """Write all rows of a manifest into shards; each file once, whatever its rows.
 
-    The same manifest gives the same bytes. Shards that an interrupted run has finished are kept
-    where the settings, the rows and the files (their size and time) are still the same.
+    The same manifest gives the same bytes. Shards that an earlier run has finished are kept where
+    the settings, the rows and the files (their size and time) are still the same, and no file is
+    left out that took too long or too much memory, or crashed its reader.
 
     Args:
         size: pixels of the short side, even; 0 keeps mp4, JPEG and PNG files as they are.
@@ -75,7 +78,8 @@ def write_shards(
         progress: show a progress bar.
 
     Raises:
-        UserError: a setting is wrong, nothing can be read, or the disk is full.
+        UserError: a setting is wrong, nothing can be read, the folder cannot be written to, another
+            process is writing there, or the disk is full.
         AnnotationError: a path leads out of the manifest's root.
     """
     if size < 0 or size % 2 or per_shard < 1 or (workers is not None and workers < 1):
@@ -84,16 +88,22 @@ def write_shards(
             "size must be even (0 = as they are), the others at least 1."
         )
     folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # No index until all is there: nobody trains on half of a data set unawares.
+        (folder / INDEX).unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"Cannot write to {folder}: {reason}; choose another folder.") from None
     plans = _plan(manifest, per_shard)
     digests = {plan.name: _digest(manifest, plan, size) for plan in plans}
     heads = {plan.name: _finished(folder, plan, digests[plan.name]) for plan in plans}
     todo = [plan for plan in plans if heads[plan.name] is None]
     done = Sharding(folder, UnreadableReport(sum(len(plan.files) for plan in plans)))
     done.reused = len(plans) - len(todo)
-    # No index until all is there: nobody trains on half of a data set unawares.
-    (folder / INDEX).unlink(missing_ok=True)
     bar = tqdm(total=done.report.clips, desc="shards", unit="file", disable=not progress)
     with (
+        locked_folder(folder),
         bar,
         ReaderPool(workers or available_cores(), seconds=seconds) as pool,
         closing(pool.map(pack_clip, _jobs(manifest, todo, size))) as packed,
@@ -105,13 +115,13 @@ def write_shards(
                 head = _write(manifest, folder, plan, contents, digests[plan.name], bar)
             else:
                 bar.update(len(plan.files))
-            done.shards.append({k: head[k] for k in head if k not in ("digest", "unreadable")})
+            done.shards.append({name: head[name] for name in _IN_INDEX})
             for name, reason in head["unreadable"].items():
                 done.report.add(name, reason)
-    if len(done.report) == done.report.clips:
-        done.report.check(1.0)
-    index = {"format": "snpkit shards", "version": VERSION, "size": size, "shards": done.shards}
-    write_json(folder / INDEX, index | {"unreadable": done.report.reasons})
+        if len(done.report) == done.report.clips:
+            done.report.check(1.0)
+        index = {"format": "snpkit shards", "version": VERSION, "size": size, "shards": done.shards}
+        write_json(folder / INDEX, index | {"unreadable": done.report.reasons})
     return done
 
 
@@ -150,7 +160,8 @@ def _finished(folder: Path, plan: _Plan, digest: str) -> dict[str, Any] | None:
     try:
         with open_regular(table, encoding="utf-8") as lines:
             head = json.loads(lines.readline())
-        return head if (head["digest"], head["bytes"]) == (digest, tar.stat().st_size) else None
+        known = (head["digest"], head["bytes"]) == (digest, tar.stat().st_size)
+        return head if known and not head.get("passing") else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -172,7 +183,7 @@ def _write(
     bar: tqdm,
 ) -> dict[str, Any]:
     """Write a shard, then its table; both are whole or not there. Returns the table's head."""
-    lines, unreadable, clips = [], {}, set()
+    lines, unreadable, passing, clips = [], {}, [], set()
     path = folder / f"{plan.name}.tar"
     with atomic_path(path) as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
         for number, content in zip(plan.files, contents, strict=False):
@@ -180,6 +191,7 @@ def _write(
             rows = [manifest.rows[row] for row in plan.files[number]]
             if isinstance(content, VideoError):
                 unreadable[rows[0].video] = str(content)
+                passing += [rows[0].video] if content.passing else []
                 continue
             name, offset = f"{number:09d}.{packed_suffix(content)}", tar.offset + tarfile.BLOCKSIZE
             shown = {"rows": [row.to_json() for row in rows]}
@@ -190,6 +202,7 @@ def _write(
     head = {"name": plan.name, "split": plan.split, "kind": plan.kind, "files": len(lines)}
     head |= {"clips": len(clips), "rows": sum(len(line["rows"]) for line in lines)}
     head |= {"bytes": path.stat().st_size, "digest": digest, "unreadable": unreadable}
+    head |= {"passing": passing} if passing else {}
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [head, *lines])
     write_text(folder / f"{plan.name}.jsonl", text)
     return head

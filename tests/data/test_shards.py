@@ -209,6 +209,21 @@ def test_what_has_changed_is_written_again(manifest, tmp_path):
     assert write(manifest, folder, size=16).reused == 0
 
 
+def test_what_failed_in_passing_is_tried_again(manifest, written, tmp_path, monkeypatch):
+    def slow(path, *, size):
+        if path.name == "4.mp4":
+            raise VideoError(f"{path} takes longer than 1 s to read.", passing=True)
+        return pack_clip(path, size=size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards_writing, "pack_clip", slow)
+        assert set(write(manifest, tmp_path).report.reasons) == {BAD, "4.mp4"}
+    done = write(manifest, tmp_path)
+    assert done.reused == len(done.shards) - 1 and set(done.report.reasons) == {BAD}
+    for path in written[0].iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
 def test_packed_in_processes(manifest, written, tmp_path, monkeypatch):
     monkeypatch.setattr(shards_writing, "ReaderPool", ReaderPool)
     done = write(manifest, tmp_path, workers=2)
@@ -367,6 +382,11 @@ def test_impossible_settings(manifest, written, tmp_path):
             write(manifest, tmp_path, **wrong)
     with pytest.raises(UserError, match="cache=false"):
         VideoTextDataset(open_shards(written[0]), 1, 1, SIZE, True, cache=True)
+    (tmp_path / "file").touch()
+    (tmp_path / "taken/shards.json").mkdir(parents=True)
+    for name in ("file/x", "file", "taken", "a" * 256):
+        with pytest.raises(UserError, match=r"Cannot write to .*choose another folder"):
+            write(manifest, tmp_path / name)
     bad = Manifest(manifest.root, [row for row in manifest.rows if row.video == BAD])
     with pytest.raises(UserError, match="1 of 1 clips cannot be read"):
         write(bad, tmp_path)
