@@ -2,54 +2,69 @@
 
 import subprocess
 import sys
+from textwrap import indent
 
 import pytest
 
 LINES = {
     "make_loader": """
-        from snpkit.data.dataset import VideoTextDataset
-        from snpkit.data.loader import ShuffledBatches, make_loader
-        from snpkit.data.samples import sample_manifest
+from snpkit.data.dataset import VideoTextDataset
+from snpkit.data.loader import ShuffledBatches, make_loader
+from snpkit.data.samples import sample_manifest
 
-        dataset = VideoTextDataset(sample_manifest(), 1, 1, 16, True)
-        loader = make_loader(dataset, ShuffledBatches(len(dataset), 40), 1, context="spawn")
-        print("done", len(list(loader)))
-    """,
+manifest = sample_manifest()
+dataset = VideoTextDataset(manifest, 1, 1, 16, True)
+batches = ShuffledBatches(len(dataset), 40)
+print("done", len(list(make_loader(dataset, batches, 1, context="spawn"))))
+""",
+    "make_loader behind a guard": """
+guarded = VideoTextDataset(manifest, 1, 1, 16, True, guard_seconds=60)
+print("done", next(iter(make_loader(guarded, batches, 1)))["index"].shape)
+""",
     "Reading in processes": """
-        from snpkit.data.samples import sample_manifest
-        from snpkit.video.guarded import ReaderPool
-        from snpkit.video.reader import read_clips
+from snpkit.video.guarded import ReaderPool
+from snpkit.video.reader import read_clips
 
-        manifest = sample_manifest()
-        print("done", len(ReaderPool().call(read_clips, manifest.path_of(manifest.rows[0]))))
-    """,
+print("done", len(ReaderPool().call(read_clips, manifest.path_of(manifest.rows[0]))))
+""",
     "Tagging": """
-        from snpkit.language.tagging import tag_captions
+from snpkit.language.tagging import tag_captions
 
-        print("done", len(list(tag_captions(["a red kite", "it falls"], batch_size=1, workers=2))))
-    """,
+print("done", len(list(tag_captions(["a red kite", "it falls"], batch_size=1, workers=2))))
+""",
     "generate_corpus": """
-        from snpkit.data.synthetic import generate_corpus
+from snpkit.data.synthetic import generate_corpus
 
-        counts = {"train": 6, "validation": 1, "test": 1, "size": 32, "seconds": 0.5}
-        print("done", len(generate_corpus("corpus", workers=2, **counts).rows))
-    """,
+counts = {"train": 6, "validation": 1, "test": 1, "size": 32, "seconds": 0.5}
+print("done", len(generate_corpus("corpus", workers=2, **counts).rows))
+""",
 }
 
 
+def run(folder, lines):
+    """What a script prints, line by line."""
+    script = folder / "script.py"
+    script.write_text("from snpkit.errors import UserError\n" + "".join(lines))
+    options = {"cwd": folder, "capture_output": True, "text": True, "timeout": 200}
+    done = subprocess.run([sys.executable, script], **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()
+
+
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("name", LINES)
-def test_the_guard_is_named_where_it_is_missing_and_else_all_is_well(tmp_path, name):
-    body = LINES[name].strip("\n").rstrip()
-    script = tmp_path / "script.py"
-    for guard, status in (("if True:", 1), ('if __name__ == "__main__":', 0)):
-        script.write_text(f"{guard}\n{body}\n")
-        options = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 200}
-        done = subprocess.run([sys.executable, script], **options)
-        last = (done.stdout if status == 0 else done.stderr).strip().splitlines()[-1]
-        assert done.returncode == status, done.stderr
-        if status:
-            assert f"{name}" in last and 'below `if __name__ == "__main__":`' in last
-            assert "memory" not in last
-        else:
-            assert last.startswith("done")
+def test_a_missing_guard_is_named(tmp_path):
+    tries = [
+        f"try:{indent(body, '    ')}except UserError as error:\n    print(error)\n"
+        for body in LINES.values()
+    ]
+    said = run(tmp_path, tries)
+    for name, sentence in zip(LINES, said, strict=True):
+        assert sentence.startswith(name.removesuffix(" behind a guard"))
+        assert 'below `if __name__ == "__main__":`' in sentence and "memory" not in sentence
+
+
+@pytest.mark.timeout(240)
+def test_below_a_guard_all_is_well(tmp_path):
+    bodies = (indent(body, "    ") for body in LINES.values())
+    said = run(tmp_path, ['if __name__ == "__main__":', *bodies])
+    assert [line.split()[0] for line in said] == ["done"] * len(LINES)
