@@ -1,4 +1,7 @@
-"""From a manifest to shards: packed by several processes, a shard at a time, to be gone on with."""
+"""From a manifest to shards: packed by several processes, a shard at a time, to be gone on with.
+
+The standard library writes the tars: WebDataset's own writer does not tell where a file lies.
+"""
 
 import hashlib
 import io
@@ -29,12 +32,16 @@ _IN_INDEX = ("name", "split", "kind", "files", "clips", "rows", "bytes")
 
 @dataclass(frozen=True)
 class _Plan:
-    """A shard to write: its files by number, each with the rows of the manifest that show it."""
+    """A shard to write: its files by number, each with the rows of the manifest that show it.
+
+    `digest` tells what it is made of: the settings, the rows, and the files as they are now.
+    """
 
     name: str
     split: str
     kind: str
     files: dict[int, list[int]]
+    digest: str
 
 
 @dataclass
@@ -95,10 +102,11 @@ def write_shards(
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"Cannot write to {folder}: {reason}; choose another folder.") from None
-    plans = _plan(manifest, per_shard)
-    digests = {plan.name: _digest(manifest, plan, size) for plan in plans}
-    heads = {plan.name: _finished(folder, plan, digests[plan.name]) for plan in plans}
+    plans = list(_plan(manifest, per_shard, size))
+    heads = {plan.name: _finished(folder, plan) for plan in plans}
     todo = [plan for plan in plans if heads[plan.name] is None]
+    first = (manifest.rows[rows[0]] for plan in todo for rows in plan.files.values())
+    jobs = ((manifest.path_of(row), {"size": size}) for row in first)
     done = Sharding(folder, UnreadableReport(sum(len(plan.files) for plan in plans)))
     done.reused = len(plans) - len(todo)
     bar = tqdm(total=done.report.clips, desc="shards", unit="file", disable=not progress)
@@ -106,13 +114,13 @@ def write_shards(
         locked_folder(folder),
         bar,
         ReaderPool(workers or available_cores(), seconds=seconds) as pool,
-        closing(pool.map(pack_clip, _jobs(manifest, todo, size))) as packed,
+        closing(pool.map(pack_clip, jobs)) as packed,
     ):
         for plan in plans:
             head = heads[plan.name]
             if head is None:
                 contents = (content for _, content in packed)
-                head = _write(manifest, folder, plan, contents, digests[plan.name], bar)
+                head = _write(manifest, folder, plan, contents, bar)
             else:
                 bar.update(len(plan.files))
             done.shards.append({name: head[name] for name in _IN_INDEX})
@@ -125,27 +133,26 @@ def write_shards(
     return done
 
 
-def _plan(manifest: Manifest, per_shard: int) -> list[_Plan]:
+def _plan(manifest: Manifest, per_shard: int, size: int) -> Iterator[_Plan]:
     """Which files go into which shard: a split and a kind each, in the order of the manifest."""
     groups: dict[tuple[str, str], dict[str, list[int]]] = {}
     for number, row in enumerate(manifest.rows):
         files = groups.setdefault((row.split, row.kind), {})
         files.setdefault(row.video, []).append(number)
-    plans, first = [], 0
+    shards, first = 0, 0
     for (split, kind), files in groups.items():
         word = re.sub(r"[^A-Za-z0-9_-]", "_", split)[:40]
         rows = iter(files.values())
         while group := list(islice(rows, per_shard)):
-            name = f"{word}-{kind}-{len(plans):06d}"
-            plans.append(_Plan(name, split, kind, dict(enumerate(group, start=first))))
-            first += len(group)
-    return plans
+            numbered = dict(enumerate(group, start=first))
+            digest = _digest(manifest, numbered, size)
+            yield _Plan(f"{word}-{kind}-{shards:06d}", split, kind, numbered, digest)
+            shards, first = shards + 1, first + len(group)
 
 
-def _digest(manifest: Manifest, plan: _Plan, size: int) -> str:
-    """What a shard is made of, in short: the settings, the rows, and the files as they are now."""
+def _digest(manifest: Manifest, files: dict[int, list[int]], size: int) -> str:
     digest = hashlib.sha256(json.dumps([VERSION, size]).encode())
-    for number, rows in plan.files.items():
+    for number, rows in files.items():
         path = manifest.path_of(manifest.rows[rows[0]])
         state = path.stat() if path.is_file() else None
         facts = [number, state and state.st_size, state and state.st_mtime_ns]
@@ -154,33 +161,20 @@ def _digest(manifest: Manifest, plan: _Plan, size: int) -> str:
     return digest.hexdigest()
 
 
-def _finished(folder: Path, plan: _Plan, digest: str) -> dict[str, Any] | None:
+def _finished(folder: Path, plan: _Plan) -> dict[str, Any] | None:
     """The head of a shard that an earlier run has finished, of the same clips."""
     tar, table = folder / f"{plan.name}.tar", folder / f"{plan.name}.jsonl"
     try:
         with open_regular(table, encoding="utf-8") as lines:
             head = json.loads(lines.readline())
-        known = (head["digest"], head["bytes"]) == (digest, tar.stat().st_size)
+        known = (head["digest"], head["bytes"]) == (plan.digest, tar.stat().st_size)
         return head if known and not head.get("passing") else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _jobs(
-    manifest: Manifest, plans: list[_Plan], size: int
-) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for plan in plans:
-        for rows in plan.files.values():
-            yield manifest.path_of(manifest.rows[rows[0]]), {"size": size}
-
-
 def _write(
-    manifest: Manifest,
-    folder: Path,
-    plan: _Plan,
-    contents: Iterator[bytes | VideoError],
-    digest: str,
-    bar: tqdm,
+    manifest: Manifest, folder: Path, plan: _Plan, contents: Iterator[bytes | VideoError], bar: tqdm
 ) -> dict[str, Any]:
     """Write a shard, then its table; both are whole or not there. Returns the table's head."""
     lines, unreadable, passing, clips = [], {}, [], set()
@@ -201,7 +195,7 @@ def _write(
             clips |= {clip_name(row) for row in rows}
     head = {"name": plan.name, "split": plan.split, "kind": plan.kind, "files": len(lines)}
     head |= {"clips": len(clips), "rows": sum(len(line["rows"]) for line in lines)}
-    head |= {"bytes": path.stat().st_size, "digest": digest, "unreadable": unreadable}
+    head |= {"bytes": path.stat().st_size, "digest": plan.digest, "unreadable": unreadable}
     head |= {"passing": passing} if passing else {}
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [head, *lines])
     write_text(folder / f"{plan.name}.jsonl", text)
