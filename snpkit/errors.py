@@ -8,16 +8,11 @@ class UserError(ValueError):
 
 
 class VideoError(UserError):
-    """A video or image that cannot be read; the message names the file.
+    """A video or image that cannot be read; the message names the file."""
 
-    Attributes:
-        passing: whether another attempt may succeed: reading took too long or too much memory, or
-            the process that read crashed. What is kept on disk must not remember such a failure.
-    """
 
-    def __init__(self, message: str, *, passing: bool = False) -> None:
-        super().__init__(message)
-        self.passing = passing
+class PassingError(VideoError):
+    """A file that could not be read this time: too slow, too much memory, or its reader crashed."""
 
 
 class AnnotationError(UserError):

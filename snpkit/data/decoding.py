@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.unreadable import UnreadableReport
-from snpkit.errors import VideoError
+from snpkit.errors import PassingError, VideoError
 from snpkit.video.guarded import ReaderPool
 from snpkit.video.index import VideoIndex
 from snpkit.video.reader import open_index, read_indexed, window_of
@@ -117,7 +117,7 @@ class Decoder:
             shown = {"disable": not self.progress, "leave": False}
             for name, answer in tqdm(answers, label, len(names), **shown):
                 if isinstance(answer, VideoError):
-                    report.add(name, str(answer), passing=answer.passing)
+                    report.add(name, str(answer), passing=isinstance(answer, PassingError))
                 else:
                     results[name] = answer
         finally:

@@ -106,7 +106,7 @@ class Member:
             yield Path(path)
         except VideoError as error:
             shown = str(error).replace(path, f"{self.name} in {self.tar}")
-            raise VideoError(shown, passing=error.passing) from None
+            raise type(error)(shown) from None
         finally:
             with suppress(OSError):  # Windows keeps a file that a decoder still holds open
                 os.unlink(path)

@@ -22,7 +22,7 @@ from snpkit.data.samples import Manifest
 from snpkit.data.shards import INDEX, VERSION
 from snpkit.data.shards_packing import pack_clip, packed_suffix
 from snpkit.data.unreadable import UnreadableReport
-from snpkit.errors import UserError, VideoError
+from snpkit.errors import PassingError, UserError, VideoError
 from snpkit.files import atomic_path, locked_folder, open_regular, write_json, write_text
 from snpkit.machine import available_cores
 from snpkit.video.guarded import ReaderPool
@@ -185,7 +185,7 @@ def _write(
             rows = [manifest.rows[row] for row in plan.files[number]]
             if isinstance(content, VideoError):
                 unreadable[rows[0].video] = str(content)
-                passing += [rows[0].video] if content.passing else []
+                passing += [rows[0].video] if isinstance(content, PassingError) else []
                 continue
             name, offset = f"{number:09d}.{packed_suffix(content)}", tar.offset + tarfile.BLOCKSIZE
             shown = {"rows": [row.to_json() for row in rows]}

@@ -13,7 +13,7 @@ class UnreadableReport:
         clips: how many distinct clips the data set has.
         reasons: name of a clip (its path in the manifest, and its window if it has one) -> the
             reader's sentence, in the order in which they failed.
-        passing: those of them that another attempt may read (`VideoError.passing`).
+        passing: those of them that another attempt may read (`PassingError`).
     """
 
     clips: int

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from snpkit.errors import UserError, VideoError
+from snpkit.errors import PassingError, UserError, VideoError
 from snpkit.spawning import check_main_guard
 
 UNEXPECTED = "is damaged in a way that the reader does not know"
@@ -68,8 +68,9 @@ class ReaderPool:
         """`function(path, **options)`, a tensor or what can be pickled, from another process.
 
         Raises:
-            VideoError: the file cannot be read; `passing` where it takes too long or too much
-                memory, or crashes the process.
+            VideoError: the file cannot be read. It is a PassingError where it takes too long or
+                too much memory, or crashes the process: another attempt may succeed, and what is
+                kept on disk must not remember it.
             UserError: the options are wrong, or no process can be started.
         """
         reader = self._take(function)
@@ -91,7 +92,7 @@ class ReaderPool:
             raise
         self._drop(reader)
         self.replaced += 1
-        raise VideoError(f"{path} {problem}", passing=True)
+        raise PassingError(f"{path} {problem}")
 
     def map(
         self, function: Callable[..., Any], jobs: Iterable[tuple[str | Path, dict[str, Any]]]

@@ -18,7 +18,7 @@ from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.decoding import kept_frames
 from snpkit.data.loader import ShuffledBatches, make_loader
 from snpkit.data.samples import Manifest, VideoText
-from snpkit.errors import UserError, VideoError
+from snpkit.errors import PassingError, UserError, VideoError
 from snpkit.video.reader import open_index
 from tests.data.conftest import SIZE, row
 from tests.video.films import numbers, write_film
@@ -150,7 +150,7 @@ def test_a_disk_too_small_is_found_out_before_anything_is_decoded(manifest, tmp_
 def test_what_failed_in_passing_is_tried_again_and_added(manifest, cached, tmp_path, monkeypatch):
     def slow(path):
         if path.name in ("2.mp4", "5.mp4"):
-            raise VideoError(f"{path} takes longer than 1 s to read.", passing=True)
+            raise PassingError(f"{path} takes longer than 1 s to read.")
         return open_index(path)
 
     options = {"folder": tmp_path, "max_unreadable": 0.3, "progress": False}

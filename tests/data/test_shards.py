@@ -21,7 +21,7 @@ from snpkit.data.shards_order import ShardBatches
 from snpkit.data.shards_packing import pack_clip
 from snpkit.data.shards_webdataset import webdataset_stream
 from snpkit.data.shards_writing import write_shards
-from snpkit.errors import AnnotationError, UserError, VideoError
+from snpkit.errors import AnnotationError, PassingError, UserError, VideoError
 from snpkit.video.guarded import ReaderPool
 from snpkit.video.reader import open_index, probe, read_all, read_clips
 from tests.video.films import numbers, uneven_times, write_film
@@ -214,7 +214,7 @@ def test_what_has_changed_is_written_again(manifest, tmp_path):
 def test_what_failed_in_passing_is_tried_again(manifest, written, tmp_path, monkeypatch):
     def slow(path, *, size):
         if path.name == "4.mp4":
-            raise VideoError(f"{path} takes longer than 1 s to read.", passing=True)
+            raise PassingError(f"{path} takes longer than 1 s to read.")
         return pack_clip(path, size=size)
 
     with monkeypatch.context() as patch:
