@@ -10,22 +10,26 @@ LINES = {
     "make_loader": """
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.loader import ShuffledBatches, make_loader
-from snpkit.data.samples import sample_manifest
+from snpkit.data.samples import Manifest, sample_manifest
 
 manifest = sample_manifest()
-dataset = VideoTextDataset(manifest, 1, 1, 16, True)
-batches = ShuffledBatches(len(dataset), 40)
+few = Manifest(manifest.root, manifest.rows[:4])
+dataset = VideoTextDataset(few, 1, 1, 16, True)
+batches = ShuffledBatches(len(dataset), 4)
 print("done", len(list(make_loader(dataset, batches, 1, context="spawn"))))
 """,
     "make_loader behind a guard": """
-guarded = VideoTextDataset(manifest, 1, 1, 16, True, guard_seconds=60)
+guarded = VideoTextDataset(few, 1, 1, 16, True, guard_seconds=60)
 print("done", next(iter(make_loader(guarded, batches, 1)))["index"].shape)
 """,
-    "Reading in processes": """
-from snpkit.video.guarded import ReaderPool
-from snpkit.video.reader import read_clips
+    "Decoding": """
+options = {"cache": True, "guard_seconds": 60, "progress": False}
+print("done", len(VideoTextDataset(few, 1, 1, 16, True, **options)))
+""",
+    "Reading in processes of their own": """
+from snpkit.data.shards_writing import write_shards
 
-print("done", len(ReaderPool().call(read_clips, manifest.path_of(manifest.rows[0]))))
+print("done", write_shards(few, "shards", workers=1, progress=False).report.clips)
 """,
     "Tagging": """
 from snpkit.language.tagging import tag_captions

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.unreadable import UnreadableReport
 from snpkit.errors import PassingError, VideoError
+from snpkit.spawning import check_main_guard
 from snpkit.video.guarded import ReaderPool
 from snpkit.video.index import VideoIndex
 from snpkit.video.reader import open_index, read_indexed, window_of
@@ -66,6 +67,8 @@ class Decoder:
         Raises:
             UserError: too many cannot be read; as `allocate`.
         """
+        if self.guard is not None:
+            check_main_guard("Decoding behind a guard")
         with self.guard or nullcontext():
             # First where the frames are: that is quick and tells how much room they take.
             windows = self._run("index videos", self._index, names, report)

@@ -27,6 +27,7 @@ from snpkit.spawning import check_main_guard
 
 UNEXPECTED = "is damaged in a way that the reader does not know"
 _START_SECONDS = 180.0  # torch takes seconds to import, on a busy machine a minute
+_WHAT = "Reading in processes of their own"
 _AHEAD = 4  # jobs for each process that `map` takes before their turn
 
 
@@ -105,6 +106,7 @@ class ReaderPool:
             except VideoError as error:
                 return path, error
 
+        check_main_guard(_WHAT)  # here: threads do not tell who called
         threads, ahead = ThreadPoolExecutor(self.workers), deque[Future]()
         try:
             for job in jobs:
@@ -142,7 +144,7 @@ class _Reader:
     """One process, alone in its executor: what breaks that is the file at work."""
 
     def __init__(self, function: Callable[..., Any], megabytes: int) -> None:
-        check_main_guard("Reading in processes of their own")
+        check_main_guard(_WHAT)
         # A fork server has imported the libraries once: a new process costs milliseconds. It has
         # one thread, so that none of our threads' locks are inherited, as with a plain fork.
         known = "forkserver" in multiprocessing.get_all_start_methods()
