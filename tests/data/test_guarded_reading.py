@@ -2,7 +2,6 @@
 
 import pickle
 import shutil
-import time
 
 import pytest
 import torch
@@ -13,8 +12,6 @@ from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.loader import ShuffledBatches, make_loader
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.errors import UserError
-from snpkit.video.guarded import ReaderPool
-from snpkit.video.reader import read_clips
 from tests.data import misbehaving
 from tests.video.films import write_film
 
@@ -130,18 +127,3 @@ def test_a_guarded_data_set_travels_without_its_processes(films):
     copy = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(copy[1]["frames"], dataset[1]["frames"])
     assert len(copy.guard._readers) == 1
-
-
-def test_closing_ends_the_processes_and_reading_starts_new_ones(films):
-    pool = ReaderPool(seconds=SECONDS)
-    path = films.path_of(films.rows[0])
-    first = pool.call(read_clips, path, clips=1, frames=2)
-    processes = [reader.process for reader in pool._readers]
-    pool.close()
-    deadline = time.monotonic() + 10
-    while any(process.is_alive() for process in processes) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(process.is_alive() for process in processes)
-    assert torch.equal(pool.call(read_clips, path, clips=1, frames=2), first)
-    with pytest.raises(UserError, match="can read nothing"):
-        ReaderPool(seconds=0)

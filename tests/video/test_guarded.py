@@ -91,8 +91,9 @@ def test_mistakes_of_the_caller_are_no_video_errors(pool):
     with pytest.raises(UserError, match="size=0") as caught:
         pool.call(misbehave, "good.mp4", do="mistake")
     assert not isinstance(caught.value, VideoError)
-    with pytest.raises(UserError, match="can read nothing"):
-        ReaderPool(0)
+    for wrong in ({"workers": 0}, {"seconds": 0}, {"megabytes": 0}):
+        with pytest.raises(UserError, match="can read nothing"):
+            ReaderPool(**wrong)
 
 
 def test_answers_keep_the_order_of_the_jobs(pool):
