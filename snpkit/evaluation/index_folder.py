@@ -15,12 +15,10 @@ from snpkit.evaluation.encoding import EncodedVideos, encode_videos, stack_frame
 from snpkit.evaluation.index_keys import Stamp, content_key, model_key
 from snpkit.evaluation.index_store import IndexStore, Seen, Vectors
 from snpkit.video.guarded import ReaderPool
-from snpkit.video.images import SUFFIXES as IMAGES
 from snpkit.video.padding import read_square
 from snpkit.video.reader import read_clips
+from snpkit.video.suffixes import VIDEO_SUFFIXES, is_image_name, is_video_name
 
-VIDEOS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv",
-          ".3gp", ".ts", ".gif"}  # fmt: skip
 SAVE_SECONDS = 5.0  # between two savings of an index that is being made
 
 
@@ -237,10 +235,10 @@ def find_videos(root: Path) -> list[Path]:
     files = sorted(
         path
         for path in root.rglob("*")
-        if path.suffix.lower() in VIDEOS | IMAGES
+        if (is_video_name(path) or is_image_name(path))
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
     if not files:
-        raise UserError(f"{root} holds no videos or images ({', '.join(sorted(VIDEOS)[:4])} ...).")
+        raise UserError(f"{root} holds no videos or images ({', '.join(VIDEO_SUFFIXES[:4])} ...).")
     return files

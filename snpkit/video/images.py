@@ -9,16 +9,16 @@ import numpy as np
 
 from snpkit.errors import VideoError
 from snpkit.video.index import VideoIndex, VideoInfo, check_file
+from snpkit.video.suffixes import is_image_name
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 # Left to itself Pillow goes by content: an EPS that is called .jpg starts Ghostscript.
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 _MOST_PIXELS, _LONGEST_SIDE = 150_000_000, 65_535  # what decoding allocates, 4 bytes a pixel
 
 
 def is_image(path: Path) -> bool:
     """Whether a file is read as a still image, by its name."""
-    return path.suffix.lower() in SUFFIXES
+    return is_image_name(path)
 
 
 def build_index(path: Path) -> VideoIndex:

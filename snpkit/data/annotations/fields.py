@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from snpkit.data.annotations.labels import AnswerLabels
-from snpkit.data.annotations.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Locator
+from snpkit.data.annotations.paths import Locator
 from snpkit.data.annotations.records import Record, WrongRow, json_items
 from snpkit.data.samples import VideoText
 from snpkit.errors import AnnotationError
+from snpkit.video.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 Problems = Callable[[AnnotationError], None]
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from snpkit.data.annotations.records import WrongRow
 from snpkit.errors import AnnotationError
 from snpkit.files import inside
+from snpkit.video.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".3gp", ".mpg", ".wmv", ".flv")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _FOLDERS = 64  # so many folders are searched at most
 _ENTRIES = 10_000  # looked at in a folder to find its subfolders
 _KNOWN = 100_000  # folders remembered as safe

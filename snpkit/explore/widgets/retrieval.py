@@ -23,8 +23,8 @@ from snpkit.explore.widgets.base import Explorer, State, link
 from snpkit.explore.widgets.controls import Note, Slider, TextInput, Toggle
 from snpkit.explore.widgets.retrieval_view import Result
 from snpkit.explore.widgets.sample_clips import caption_of, captions_of, whole
-from snpkit.video.images import SUFFIXES as IMAGES
 from snpkit.video.reader import read_clips
+from snpkit.video.suffixes import is_image_name
 
 _SHIPPED = ("generated", "real")  # folders of the sample clips
 _FRAMES, _SIZE = 4, 112  # of a film strip
@@ -261,7 +261,7 @@ def _joined(root: Path, parts: Sequence[FolderIndex]) -> FolderIndex:
 
 def _look(path: Path) -> Tensor | None:
     """A few frames of a clip: uint8 [frames, 3, height, width]; None = it cannot be read."""
-    count = 1 if path.suffix.lower() in IMAGES else _FRAMES
+    count = 1 if is_image_name(path) else _FRAMES
     try:
         return read_clips(path, count, 1, size=_SIZE).flatten(0, 1)
     except VideoError:

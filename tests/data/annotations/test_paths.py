@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snpkit.data.annotations import WrongRow, layouts_in, open_dataset
-from snpkit.data.annotations.paths import VIDEO_SUFFIXES, Locator
+from snpkit.data.annotations.paths import Locator
 from snpkit.errors import AnnotationError
 from snpkit.files import inside
+from snpkit.video.suffixes import VIDEO_SUFFIXES
 from tests.data.annotations.builders import write_csv, write_json, write_lines
 
 ESCAPES = [
