@@ -1,10 +1,13 @@
 """`snpkit search`: find videos of a folder with a sentence."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+from snpkit.text import printable
 
 if TYPE_CHECKING:
     from snpkit.evaluation.search import FolderIndex, Hit
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     Answers = Sequence[tuple[str, Sequence[Hit]]]
 
 _NAMED = 20  # unreadable files that are named; --json and --html name more
+_ENDINGS = 8  # of names of files that were passed over
 
 
 def search(
@@ -56,6 +60,8 @@ def search(
         raise UserError("Choose --index or --no-index, not both.")
     if candidates < 0:
         raise UserError(f"--candidates is {candidates}; use 0 (no re-ranking) or more.")
+    if top_k < 1:
+        raise UserError(f"--top-k is {top_k}; show at least 1 video.")
     pipeline = snpkit.load(checkpoint, device=device)
     cache = not no_index if index is None else index
     indexed = pipeline.index(folder, cache=cache, guard_seconds=seconds, progress=True)
@@ -75,43 +81,47 @@ def _notes(index: "FolderIndex") -> list[str]:
     kept = "not kept" if index.kept_in is None else f"index in {index.kept_in}"
     lines = [f"snpkit: {len(index.names):,} clips, {index.encoded:,} newly encoded; {kept}"]
     if count := len(index.unreadable):
-        files = "1 file" if count == 1 else f"{count:,} files"
-        lines.append(f"snpkit: {files} left out:")
+        lines.append(f"snpkit: {_counted(count)} left out:")
         lines += [f"  {reason}" for reason in list(index.unreadable.values())[:_NAMED]]
         if (rest := count - _NAMED) > 0:
             lines.append(f"  and {rest:,} more; --json names them all")
-    return [_printable(line) for line in lines]
+    if passed := index.passed_over:
+        endings = ", ".join(list(passed)[:_ENDINGS]) + ", ..." * (len(passed) > _ENDINGS)
+        files = _counted(sum(passed.values()))
+        lines.append(f"snpkit: {files} passed over, by name no videos or images: {endings}")
+    return [_line(line) for line in lines]
+
+
+def _counted(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
 
 
 def _tables(index: "FolderIndex", answers: "Answers") -> str:
     """One table a sentence."""
     lines = []
     for sentence, hits in answers:
-        lines += [_printable(sentence), "   #     score  matching  file"]
+        lines += [_line(sentence), "   #     score  matching  file"]
         lines += [
-            f"{place:4}  {hit.score:8.2f}  {hit.matching:8.2f}  {_printable(str(hit.path))}"
+            f"{place:4}  {hit.score:8.2f}  {hit.matching:8.2f}  {_line(str(hit.path))}"
             for place, hit in enumerate(hits, start=1)
         ]
     return "\n".join(lines)
 
 
-def _printable(text: str) -> str:
-    """A file's name may hold what steers a terminal, or what no terminal can print."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
-                   for letter in text)  # fmt: skip
+def _line(text: str) -> str:
+    """Names of files and sentences are data: nothing that steers a terminal, and no line break."""
+    return printable(text).replace("\n", "\\n")
 
 
 def _json(index: "FolderIndex", answers: "Answers") -> str:
     from json import dumps
 
     about = {"clips": len(index.names), "unreadable": index.unreadable}
+    about["passed_over"] = index.passed_over
     rows = []
     for sentence, hits in answers:
-        told = [vars(hit) | {"path": str(hit.path)} for hit in hits]
-        rows.append({"sentence": sentence, "hits": told} | about)
-    said = dumps(rows, indent=2, ensure_ascii=False)
-    try:
-        said.encode("utf-8")
-    except UnicodeEncodeError:  # names that are no Unicode: escaped, a reader gets them as they are
-        return dumps(rows, indent=2)
-    return said
+        shown = [vars(hit) | {"path": str(hit.path)} for hit in hits]
+        rows.append({"sentence": sentence, "hits": shown} | about)
+    found = dumps(rows, indent=2, ensure_ascii=False)
+    # What no terminal should get and what is no Unicode, as JSON spells it out.
+    return re.sub("[\x7f-\x9f\ud800-\udfff]", lambda one: f"\\u{ord(one[0]):04x}", found)

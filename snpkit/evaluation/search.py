@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from snpkit.errors import UserError
 from snpkit.evaluation.encoding import encode_texts
-from snpkit.evaluation.index_folder import FolderIndex, encode_folder, find_videos
+from snpkit.evaluation.index import FolderIndex, encode_folder
 from snpkit.evaluation.retrieval import cross_scores, matching_scores
 
-__all__ = ["FolderIndex", "Hit", "encode_folder", "find_videos", "search"]
+__all__ = ["FolderIndex", "Hit", "encode_folder", "search"]
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,22 @@ def search(
         batch_size: pairs of one cross-modal pass.
 
     Raises:
-        UserError: no sentence, an empty one, or top_k below 1.
+        UserError: no sentence or an empty one, top_k below 1 or candidates below 0.
     """
-    if top_k < 1:
-        raise UserError(f"top_k must be at least 1, not {top_k}.")
+    if top_k < 1 or candidates < 0:
+        raise UserError(
+            f"top_k is {top_k} and candidates is {candidates}; search for at least 1 video, with 0 "
+            "(no re-ranking) or more candidates."
+        )
     # Bytes that are no text reach a program as lone surrogates, which no tokenizer takes.
     texts = [text.encode("utf-8", "replace").decode() for text in texts]
     encoded = encode_texts(model, tokenizer, texts)
     scores = matching_scores(model, encoded, index.videos)
-    count = min(max(top_k, candidates), len(index.names))
-    matching, order = (x[:, :count] for x in scores.sort(dim=1, descending=True, stable=True))
+    order = best_places(scores, min(max(top_k, candidates), len(index.names)))
+    matching = scores.gather(1, order)
     final = matching
     if candidates:
-        pairs = (torch.arange(len(texts)).repeat_interleave(count), order.flatten())
+        pairs = (torch.arange(len(texts)).repeat_interleave(order.shape[1]), order.flatten())
         final = cross_scores(model, encoded, index.videos, *pairs, batch_size=batch_size)
         final = final.view(order.shape) + matching_weight * matching
     places = final.argsort(dim=1, descending=True, stable=True)[:, :top_k]
@@ -67,3 +70,20 @@ def search(
         [Hit(index.root / index.names[v], s, m) for v, s, m in zip(*row, strict=True)]
         for row in zip(*(column.tolist() for column in columns), strict=True)
     ]
+
+
+def best_places(scores: Tensor, count: int) -> Tensor:
+    """Where the `count` highest of each row of [queries, videos] are, best first; of equal scores
+    the first. As a stable sort would have it, without sorting all: int64 [queries, count].
+
+    Raises:
+        UserError: a score is not a number.
+    """
+    highest = scores.topk(count, dim=1).values  # of equal scores any may be among them
+    if bool(highest.isnan().any()):
+        raise UserError("A matching score is not a number (NaN): look for a diverged model.")
+    places = []
+    for row, least in zip(scores, highest[:, -1], strict=True):
+        found = (row >= least).nonzero()[:, 0]
+        places.append(found[row[found].argsort(descending=True, stable=True)[:count]])
+    return torch.stack(places)

@@ -98,6 +98,27 @@ def test_unreadable_files_are_counted_and_named_each_time(clips, checkpoint, cap
     assert set(row["unreadable"]) >= {"broken.mp4", "\x1b[31mred.mp4"}
 
 
+def test_names_of_files_steer_no_terminal_and_are_whole_in_json(clips, checkpoint, capsys):
+    names = ["two\nlines.mp4", "\x9b31m.mp4", "caf\udce9.mp4", "\u202egpm.mp4"]
+    for name in names:
+        next(clips.glob("[a-z]*-*.mp4")).rename(clips / name)
+    (clips / "notes.txt").write_text("no video")
+    command = (clips, "a red kite falls", "--checkpoint", checkpoint, "--top-k", 6)
+    table = told(capsys, *command)
+    assert "two\\nlines.mp4" in table.out and len(table.out.splitlines()) == 8
+    assert "1 file passed over, by name no videos or images: .txt" in table.err
+    (row,) = json.loads(found := told(capsys, *command, "--json").out)
+    assert not {"\x9b", "\u202e"} & {*found, *table.out, *table.err}
+    assert set(names) <= {hit["path"].rpartition("/")[2] for hit in row["hits"]}
+    assert row["passed_over"] == {".txt": 1}
+
+
+@pytest.mark.parametrize("option", [("--candidates", -5), ("--top-k", 0)])
+def test_wrong_numbers_are_one_sentence_before_anything_is_read(option, capsys):
+    said = told(capsys, "no folder", "a red kite", *option, status=2).err
+    assert said.count("\n") == 1 and f"{option[0]} is {option[1]}" in said
+
+
 def test_a_page_is_written_beside_the_table(clips, checkpoint, tmp_path, capsys):
     output = tmp_path / "found.html"
     options = ("--checkpoint", checkpoint, "--html", output, "--top-k", 6)

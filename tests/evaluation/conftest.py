@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tests.evaluation.folders import COLOURS, paint
+
 HIDDEN = 8
 
 
@@ -88,3 +90,17 @@ class ToyDataset:
 def toy():
     """The toy classes, for tests that build their own."""
     return SimpleNamespace(Model=ToyModel, Dataset=ToyDataset, hidden=HIDDEN)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three pictures of one colour each, painted long ago."""
+    for when, (name, colour) in enumerate(COLOURS.items()):
+        paint(tmp_path / "clips" / f"{name}.png", colour, when)
+    return tmp_path / "clips"
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """Where indices are kept."""
+    return tmp_path / "index"

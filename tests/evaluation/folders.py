@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from snpkit.evaluation.index import encode_folder
+
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 LONG_AGO = 1_600_000_000
 
@@ -36,3 +38,12 @@ def paint(path, colour, when=None):
     if when is not None:
         os.utime(path, (LONG_AGO + when, LONG_AGO + when))
     return path
+
+
+def same_as_fresh(index, model, root):
+    """The kept index says what a new one would."""
+    fresh = encode_folder(type(model)(model.weight.item(), **vars(model.config)), root)
+    assert index.names == fresh.names and index.unreadable.keys() == fresh.unreadable.keys()
+    assert torch.equal(index.videos.clip_features, fresh.videos.clip_features)
+    assert torch.equal(index.videos.clip_tokens, fresh.videos.clip_tokens)
+    return True

@@ -1,26 +1,23 @@
-"""Searching a folder: what counts as a video, what is left out, and the order of the answers."""
+"""Searching a folder: what is left out, and the order of the answers."""
 
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from hypothesis import given
+from hypothesis import strategies as st
 
 from snpkit.errors import UserError, VideoError
-from snpkit.evaluation.search import encode_folder, find_videos, search
+from snpkit.evaluation.search import best_places, encode_folder, search
 from snpkit.language.tokenizer import train_tokenizer
-
-COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
+from tests.evaluation.folders import COLOURS, paint
 
 
 @pytest.fixture
 def folder(tmp_path):
     """Images of one colour (videos of one frame), one file that is none, one hidden, one text."""
     for name, colour in COLOURS.items():
-        path = tmp_path / "deep" / f"{name}.png"
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(np.full((12, 16, 3), colour, dtype=np.uint8)).save(path)
+        paint(tmp_path / "deep" / f"{name}.png", colour)
     (tmp_path / "broken.mp4").write_bytes(b"not a video")
     (tmp_path / ".hidden.png").write_bytes((tmp_path / "deep" / "red.png").read_bytes())
     (tmp_path / "notes.txt").write_text("not a video either")
@@ -60,11 +57,6 @@ def colour_model(toy, tokenizer):
     return ColourModel()
 
 
-def test_only_visible_videos_and_images_are_found(folder):
-    names = [path.relative_to(folder).as_posix() for path in find_videos(folder)]
-    assert names == ["broken.mp4", "deep/blue.png", "deep/green.png", "deep/red.png"]
-
-
 @pytest.mark.parametrize("batch_size", [1, 2, 16])
 def test_a_folder_is_encoded_once_and_names_what_it_cannot_read(folder, colour_model, batch_size):
     index = encode_folder(colour_model, folder, batch_size=batch_size)
@@ -74,6 +66,7 @@ def test_a_folder_is_encoded_once_and_names_what_it_cannot_read(folder, colour_m
     assert max(colour_model.batch_sizes) <= batch_size
     assert list(index.unreadable) == ["broken.mp4"]
     assert "broken.mp4" in index.unreadable["broken.mp4"]
+    assert index.passed_over == {".txt": 1}
 
 
 def test_matching_puts_the_asked_colour_first(folder, colour_model, tokenizer):
@@ -109,20 +102,34 @@ def test_bytes_that_are_no_text_are_searched_for_all_the_same(folder, colour_mod
     assert found[0].path.stem == "red"
 
 
+@given(st.lists(st.lists(st.sampled_from([-1.0, 0.0, 0.5, 2.0]), min_size=7, max_size=7),
+                min_size=1, max_size=3), st.integers(1, 7))  # fmt: skip
+def test_the_best_places_are_those_of_a_stable_sort(rows, count):
+    scores = torch.tensor(rows)
+    expected = scores.argsort(dim=1, descending=True, stable=True)[:, :count]
+    assert torch.equal(best_places(scores, count), expected)
+
+
+def test_of_a_million_equal_scores_the_first_are_taken():
+    scores = torch.zeros(1, 1_000_000)
+    scores[0, 999_999] = 1
+    assert best_places(scores, 3).tolist() == [[999_999, 0, 1]]
+
+
 def test_bad_questions_and_folders_are_clear_errors(tmp_path, folder, colour_model, tokenizer):
     index = encode_folder(colour_model, folder)
     for texts, options, message in (
         ([], {}, "no caption"), ([" "], {}, "holds no word"), (["red"], {"top_k": 0}, "top_k"),
+        (["red"], {"candidates": -5}, "candidates is -5"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=message):
             search(colour_model, tokenizer, texts, index, **options)
+    index.videos.clip_features[1] = torch.nan
+    with pytest.raises(UserError, match="diverged model"):
+        search(colour_model, tokenizer, ["red"], index)
     with pytest.raises(UserError, match="is not a folder"):
         encode_folder(colour_model, tmp_path / "missing")
-    with pytest.raises(UserError, match="is not a folder"):
-        encode_folder(colour_model, folder / "notes.txt")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no videos"):
-        encode_folder(colour_model, tmp_path / "empty")
     (tmp_path / "empty" / "a.mp4").write_bytes(b"")
     with pytest.raises(VideoError, match="None of the 1 videos"):
         encode_folder(colour_model, tmp_path / "empty")

@@ -9,33 +9,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snpkit.errors import VideoError
-from snpkit.evaluation import index_folder
-from snpkit.evaluation.index_folder import encode_folder
+from snpkit.evaluation import index as indexing
+from snpkit.evaluation import index_file
+from snpkit.evaluation.index import encode_folder
 from snpkit.video.reader import read_clips
 from tests.data import misbehaving
-from tests.evaluation.folders import COLOURS, LONG_AGO, Colours, paint
+from tests.evaluation.folders import COLOURS, LONG_AGO, Colours, paint, same_as_fresh
 from tests.video.films import write_film
 
 
-@pytest.fixture
-def folder(tmp_path):
-    for when, (name, colour) in enumerate(COLOURS.items()):
-        paint(tmp_path / "clips" / f"{name}.png", colour, when)
-    return tmp_path / "clips"
+def names_opened(monkeypatch, module, function):
+    """The names of the files that a function is called with."""
+    names, whole = [], getattr(module, function)
+    monkeypatch.setattr(
+        module, function, lambda path, *a, **o: names.append(path.name) or whole(path, *a, **o)
+    )
+    return names
 
 
 @pytest.fixture
-def kept(tmp_path):
-    return tmp_path / "index"
-
-
-def same_as_fresh(index, model, root):
-    """The kept index says what a new one would."""
-    fresh = encode_folder(type(model)(model.weight.item(), **vars(model.config)), root)
-    assert index.names == fresh.names and index.unreadable.keys() == fresh.unreadable.keys()
-    assert torch.equal(index.videos.clip_features, fresh.videos.clip_features)
-    assert torch.equal(index.videos.clip_tokens, fresh.videos.clip_tokens)
-    return True
+def tries(monkeypatch):
+    return names_opened(monkeypatch, indexing, "read_square")
 
 
 def test_a_folder_is_encoded_once(folder, kept):
@@ -44,6 +38,8 @@ def test_a_folder_is_encoded_once(folder, kept):
     assert first.read == index.encoded == 3 and index.kept_in.is_relative_to(kept)
     again = encode_folder(second, folder, cache=kept)
     assert second.read == again.encoded == 0 and same_as_fresh(again, second, folder)
+    kinds = sorted(path.suffix for path in kept.rglob("*") if path.is_file())
+    assert [kind for kind in kinds if kind != ".lock"] == [".json", ".safetensors"]
 
 
 def test_videos_are_indexed_by_the_middle_frames_of_the_model(tmp_path):
@@ -60,16 +56,12 @@ def test_videos_are_indexed_by_the_middle_frames_of_the_model(tmp_path):
 def test_an_unchanged_file_is_not_even_opened(folder, kept, monkeypatch):
     encode_folder(Colours(), folder, cache=kept)
     (folder / "new.png").write_bytes((folder / "red.png").read_bytes())
-    opened, hashed = [], index_folder.content_key
-    monkeypatch.setattr(
-        index_folder, "content_key", lambda path: opened.append(path.name) or hashed(path)
-    )
-    encode_folder(Colours(), folder, cache=kept)
-    assert opened == ["new.png"]
+    opened = names_opened(monkeypatch, index_file, "content_key")
     # It was written a moment ago, and may change again within one tick of the clock.
-    opened.clear()
-    encode_folder(Colours(), folder, cache=kept)
-    assert opened == ["new.png"]
+    for _ in range(2):
+        encode_folder(Colours(), folder, cache=kept)
+        assert opened == ["new.png"]
+        opened.clear()
 
 
 def test_without_a_place_nothing_is_written(folder, tmp_path):
@@ -91,6 +83,29 @@ def test_renamed_moved_copied_and_touched_files_are_not_encoded_again(folder, ke
     folder.rename(tmp_path / "elsewhere")
     index = encode_folder(model, tmp_path / "elsewhere", cache=kept)
     assert model.read == 0 and same_as_fresh(index, model, tmp_path / "elsewhere")
+
+
+def test_a_sparse_film_of_200_gb_is_not_hashed_whole(tmp_path, kept):
+    paint(tmp_path / "a.png", (9, 9, 9))
+    with open(tmp_path / "huge.mp4", "wb") as file:
+        file.truncate(200 << 30)  # hashed whole it takes minutes
+    index = encode_folder(Colours(), tmp_path, cache=kept)
+    assert index.names == ["a.png"] and list(index.unreadable) == ["huge.mp4"]
+
+
+def test_of_a_large_file_both_ends_its_size_and_its_time_count(tmp_path, monkeypatch):
+    monkeypatch.setattr(index_file, "_WHOLE", 8)
+    path, keys = tmp_path / "a.mp4", set()
+
+    def key(content, when=1):
+        path.write_bytes(content)
+        os.utime(path, (when, when))
+        return index_file.content_key(path, path.stat())
+
+    contents = [b"12345678", b"12345679", b"1234567890", b"0234567890", b"1234567800", b"1" * 11]
+    keys = [key(content) for content in contents]
+    assert len({*keys, key(contents[2], when=2)}) == 7
+    assert key(contents[0], when=2) == keys[0] and key(b"1234xx7890") == keys[2]
 
 
 def test_the_same_content_is_encoded_once(folder, kept):
@@ -128,18 +143,6 @@ def test_another_model_or_another_sampling_has_its_own_index(folder, kept):
     assert sampled.read == 3
 
 
-@pytest.fixture
-def tries(monkeypatch):
-    """The names of the files that are decoded."""
-    tried, read = [], index_folder.read_square
-    monkeypatch.setattr(
-        index_folder,
-        "read_square",
-        lambda path, **options: tried.append(path.name) or read(path, **options),
-    )
-    return tried
-
-
 def test_an_unreadable_file_is_tried_again_only_when_it_changed(folder, kept, tries, monkeypatch):
     broken = folder / "broken.mp4"
     broken.write_bytes(b"no video")
@@ -148,11 +151,10 @@ def test_an_unreadable_file_is_tried_again_only_when_it_changed(folder, kept, tr
     assert list(reasons) == ["broken.mp4"] and "broken.mp4" in tries
     tries.clear()
     assert encode_folder(Colours(), folder, cache=kept).unreadable == reasons
-    assert tries == []
     os.utime(broken)  # touched, but the same
     assert encode_folder(Colours(), folder, cache=kept).unreadable == reasons
     assert tries == []
-    monkeypatch.setattr("snpkit.evaluation.index_store.readers_key", lambda: "newer ones")
+    monkeypatch.setattr(index_file, "_readers", lambda: "newer ones")
     encode_folder(Colours(), folder, cache=kept)
     assert tries == ["broken.mp4"]
     broken.unlink()
@@ -171,41 +173,60 @@ def test_a_folder_of_unreadable_files_is_remembered_too(tmp_path, kept, tries):
     assert tries == ["a.mp4"]
 
 
-def test_a_file_that_may_not_be_read_is_named_and_not_remembered(folder, kept, monkeypatch):
-    hashed = index_folder.content_key
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_pipes_broken_links_and_closed_files_are_named_and_not_remembered(
+    folder, kept, monkeypatch
+):
+    os.mkfifo(folder / "pipe.mp4")
+    (folder / "link.mp4").symlink_to(folder / "nowhere.mp4")
+    key = index_file.content_key
 
-    def forbidden(path):
+    def closed(path, now):
         if path.name == "red.png":
             raise PermissionError(13, "Permission denied")
-        return hashed(path)
+        return key(path, now)
 
     with monkeypatch.context() as patch:
-        patch.setattr(index_folder, "content_key", forbidden)
+        patch.setattr(index_file, "content_key", closed)
         index = encode_folder(Colours(), folder, cache=kept)
-    assert list(index.unreadable) == ["red.png"]
-    assert "Permission denied" in index.unreadable["red.png"]
-    assert encode_folder(Colours(), folder, cache=kept).names == ["blue.png", "green.png",
-                                                                  "red.png"]  # fmt: skip
+    assert list(index.unreadable) == ["link.mp4", "pipe.mp4", "red.png"]
+    for why, said in zip(
+        index.unreadable.values(), ("No such file", "is no regular file", "denied"), strict=True
+    ):
+        assert why.startswith("Cannot read") and said in why
+    assert encode_folder(Colours(), folder, cache=kept).names == [
+        "blue.png", "green.png", "red.png"
+    ]  # fmt: skip
 
 
 def test_a_file_that_hangs_or_crashes_its_decoder_is_left_out(folder, kept, monkeypatch):
     unguarded = encode_folder(Colours(), folder)
     for name in misbehaving.NAMES:
         write_film(folder / name, 4, 16, 16)
-    monkeypatch.setattr(index_folder, "read_clips", misbehaving.read)
+    monkeypatch.setattr(indexing, "read_clips", misbehaving.read)
     model = Colours()
     index = encode_folder(model, folder, cache=kept, guard_seconds=4.0)
     assert index.names == unguarded.names and model.read == 3
     assert torch.equal(index.videos.clip_features, unguarded.videos.clip_features)
     assert set(index.unreadable) == set(misbehaving.NAMES)
     assert "takes longer than 4 s" in index.unreadable["hang.mp4"]
-    # They are not tried again: else every search would wait for them.
-    again = encode_folder(model, folder, cache=kept, guard_seconds=1e-3)
-    assert again.unreadable == index.unreadable and model.read == 3
+
+
+def test_what_failed_for_a_passing_reason_is_tried_again(folder, kept, tries, monkeypatch):
+    def slow(path, **options):
+        error = VideoError(f"{path} takes longer than 0.001 s to read.")
+        error.passing = True
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(indexing, "read_square", slow)
+        with pytest.raises(VideoError, match=r"0\.001 s"):
+            encode_folder(Colours(), folder, cache=kept)
+    assert len(encode_folder(Colours(), folder, cache=kept).names) == len(tries) == 3
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_remembered(folder, kept, monkeypatch):
-    read = index_folder.read_square
+    read = indexing.read_square
 
     def slow(path, **options):
         if path.name == "red.png":
@@ -213,10 +234,10 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(folder, kept, mo
         return read(path, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(index_folder, "read_square", slow)
+        patch.setattr(indexing, "read_square", slow)
         index = encode_folder(Colours(), folder, cache=kept)
     assert len(index.names) == 3
-    paint(folder / "red.png", COLOURS["red"], when=0)  # what its hash was taken of
+    paint(folder / "red.png", COLOURS["red"], when=0)  # what its digest was taken of
     model = Colours()
     assert same_as_fresh(encode_folder(model, folder, cache=kept), model, folder)
     assert model.read == 1
