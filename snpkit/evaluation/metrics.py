@@ -29,7 +29,8 @@ def rank_of_truth(scores: Tensor | np.ndarray, truth: Truth = None) -> Tensor:
     Args:
         scores: [queries, items], higher is better; infinities are allowed, NaN is not.
         truth: what is true for each query. None: item i for query i. [queries] integers: one item
-            each. [queries, items] bool, or one list of items per query: several true items.
+            each. One list of item numbers per query, or bool [queries, items] (an array, or lists):
+            several true items.
 
     Returns:
         float64 [queries], ranks from 1 to `items`; halves and other fractions come from ties.
@@ -79,28 +80,36 @@ def truth_mask(truth: Truth, queries: int, items: int) -> Tensor:
                 f"{queries} queries and {items} items do not pair up: say which item is true."
             )
         return torch.eye(queries, dtype=torch.bool)
+    if len(truth) != queries:
+        raise UserError(f"The truth names {len(truth)} queries, the scores have {queries}.")
     if isinstance(truth, Tensor | np.ndarray) and truth.ndim == 2:
-        mask = torch.as_tensor(truth)
-        if mask.dtype != torch.bool or tuple(mask.shape) != (queries, items):
-            raise UserError(f"A truth matrix must be bool of shape ({queries}, {items}).")
+        mask = torch.as_tensor(truth).cpu()
     else:
-        mask = _mask_from_indices(truth, queries, items)
+        mask = _mask_of_rows([np.asarray(row) for row in truth], items)
+    if mask.dtype != torch.bool or mask.shape != (queries, items):
+        raise UserError(f"A truth matrix must be bool of shape ({queries}, {items}).")
     if not bool(mask.any(dim=1).all()):
         query = int((~mask.any(dim=1)).nonzero()[0])
         raise UserError(f"Query {query} has no true item; leave it out of the evaluation.")
     return mask
 
 
-def _mask_from_indices(truth: Truth, queries: int, items: int) -> Tensor:
-    lists = [np.atleast_1d(np.asarray(row, dtype=np.int64)) for row in truth]
-    if len(lists) != queries:
-        raise UserError(f"The truth names {len(lists)} queries, the scores have {queries}.")
-    rows = np.repeat(np.arange(queries), [len(row) for row in lists])
-    columns = np.concatenate(lists)
+def _mask_of_rows(rows: Sequence[np.ndarray], items: int) -> Tensor:
+    """The matrix of rows of booleans, or of item numbers: one or several for each query."""
+    kinds = {row.dtype.kind for row in rows if row.size}
+    if kinds == {"b"} and len({row.shape for row in rows}) == 1:
+        return torch.from_numpy(np.stack(rows))
+    if not kinds <= {"i", "u"}:
+        raise UserError(
+            "The truth of a query is the number of an item, a list of such numbers, or a row of "
+            "booleans, one for each item; the same for all queries."
+        )
+    columns = np.concatenate([row.reshape(-1) for row in rows]).astype(np.int64)
     if len(columns) and not (columns.min() >= 0 and columns.max() < items):
         raise UserError(f"The truth names an item outside 0..{items - 1}.")
-    mask = torch.zeros(queries, items, dtype=torch.bool)
-    mask[torch.from_numpy(rows), torch.from_numpy(columns)] = True
+    mask = torch.zeros(len(rows), items, dtype=torch.bool)
+    counts = torch.tensor([row.size for row in rows])
+    mask[torch.arange(len(rows)).repeat_interleave(counts), torch.from_numpy(columns)] = True
     return mask
 
 

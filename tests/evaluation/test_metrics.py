@@ -1,5 +1,6 @@
 """Ranks against an oracle that tries every order of the tied items."""
 
+import re
 from itertools import pairwise, permutations
 
 import numpy as np
@@ -65,7 +66,10 @@ def test_ranks_ignore_monotone_maps_and_the_order_of_items_and_queries(problem, 
 def test_forms_of_truth_agree():
     scores = torch.randn(5, 5, generator=torch.Generator().manual_seed(0))
     expected = rank_of_truth(scores)
-    for truth in (list(range(5)), np.arange(5), [[i] for i in range(5)], torch.eye(5) > 0):
+    matrix = torch.eye(5) > 0
+    for truth in (list(range(5)), np.arange(5), torch.arange(5), [[i] for i in range(5)],
+                  [torch.tensor([i]) for i in range(5)], matrix, matrix.numpy(), matrix.tolist(),
+                  list(matrix.numpy())):  # fmt: skip
         assert torch.equal(rank_of_truth(scores, truth), expected)
 
 
@@ -121,11 +125,24 @@ def test_nan_is_an_error_that_names_its_place():
         ([[], []], "Query 0 has no true item"),
         (torch.zeros(2, 3, dtype=torch.bool), "Query 0 has no true item"),
         (torch.zeros(2, 3), "must be bool"),
+        (torch.zeros(2, 3, dtype=torch.int64), "must be bool"),
+        ([[True, False], [False, True]], "must be bool of shape (2, 3)"),
+        ([True, False], "must be bool"),
+        ([[True, False, False], [1]], "the same for all queries"),
+        ([[True, False, False], [True]], "the same for all queries"),
+        ([0.0, 1.5], "number of an item"),
+        ([["0"], ["1"]], "number of an item"),
     ],
 )
 def test_wrong_truth_is_a_clear_error(truth, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=re.escape(message)):
         rank_of_truth(torch.zeros(2, 3), truth)
+
+
+def test_lists_of_booleans_are_a_mask_and_no_item_numbers():
+    scores = torch.tensor([[1.0, 2.0], [1.0, 2.0]])
+    found = retrieval_metrics(scores, [[True, False], [False, True]])
+    assert found == retrieval_metrics(scores) and found["r1"] == 50
 
 
 @pytest.mark.parametrize("shape", [(3,), (0, 3), (3, 0), (2, 2, 2)])
