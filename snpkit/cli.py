@@ -18,8 +18,8 @@ from snpkit.errors import UserError
 from snpkit.text import printable
 
 COMMANDS = (
-    "run", "generate", "mine", "pretrain", "finetune", "evaluate", "search", "explain", "doctor",
-    "plan", "verify", "shard", "ablate", "convert",
+    "run", "generate", "mine", "pretrain", "finetune", "evaluate", "search", "encode", "explain",
+    "doctor", "plan", "verify", "shard", "ablate", "convert",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from snpkit.errors import UserError
+from snpkit.files import write_text
 
 if TYPE_CHECKING:
     from snpkit.pipeline import Pipeline
@@ -28,6 +29,7 @@ def evaluate(
     dual_softmax: bool = False,
     choice_score: ChoiceScore | None = None,
     explanations: bool = False,
+    predictions: Path | None = None,
     device: str = "auto",
     json: bool = False,
 ) -> int:
@@ -51,6 +53,9 @@ def evaluate(
             (the paper's own code: cross_modal); by default as the checkpoint says.
         explanations: Also explain every clip, and measure the maps against the objects' true boxes
             and the words against their true parts of speech; for generated clips.
+        predictions: Also write a file of JSON lines (.jsonl): of every caption and every video the
+            rank of the truth and the best found; of every question or choice what the model said
+            and what is right.
         device: auto, cpu, cuda or mps.
         json: Print JSON in place of a table.
     """
@@ -63,6 +68,8 @@ def evaluate(
     from snpkit.evaluation.answering import commonest_by_type
     from snpkit.evaluation.tasks import evaluate_task
 
+    if predictions is not None and predictions.is_dir():
+        raise UserError(f"--predictions is {predictions}, a folder; name a file in it.")
     pipeline = snpkit.load(checkpoint, device=device)
     config = pipeline.model.config
     task = _task(pipeline, task)
@@ -79,7 +86,11 @@ def evaluate(
         options |= {"with_dual_softmax": dual_softmax}
     elif task == "qa" and "train" in source.manifest.splits:
         options["majority"] = commonest_by_type(source.manifest.split("train").rows)
+    rows: list[dict[str, Any]] | None = None if predictions is None else []
+    options["predictions"] = rows
     metrics = evaluate_task(task, pipeline.model, pipeline.tokenizer, dataset, **options)
+    if rows is not None:
+        write_text(predictions, "".join(dumps(row) + "\n" for row in rows))
     unreadable = dataset.report()
     grounding = None
     if explanations:

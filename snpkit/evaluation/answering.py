@@ -12,10 +12,11 @@ from snpkit.data.samples import VideoText
 from snpkit.data.task_rows import answer_of, check_rows, encode_options, label_of, type_of
 from snpkit.errors import UserError
 from snpkit.evaluation.encoding import (
-    EncodedVideos,
+    clip_of,
     encode_distinct,
     encode_one,
     evaluating,
+    readable_rows,
     to_model,
 )
 from snpkit.evaluation.metrics import accuracy
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from snpkit.model.base import SNPPreTrainedModel
     from snpkit.model.downstream import SNPForQuestionAnswering
 
-_CHUNK = 128  # questions of one cross-modal pass
+_QUESTIONS, _CHOICES = 128, 32  # of one cross-modal pass
+Frames = tuple[Tensor, Tensor | None]  # of one video, with the mask of their real pixels
 
 
 def commonest_by_type(rows: Iterable[VideoText]) -> dict[str, str]:
@@ -47,36 +49,6 @@ def commonest_by_type(rows: Iterable[VideoText]) -> dict[str, str]:
     }
 
 
-@torch.no_grad()
-def answer_questions(
-    model: "SNPForQuestionAnswering",
-    tokenizer: Any,
-    dataset: VideoTextDataset,
-    max_tokens: int = 30,
-) -> tuple[list[VideoText], list[str]]:
-    """The answer of the model to every question whose video can be read.
-
-    Returns:
-        The rows that were asked, and the answers.
-    """
-    videos, _, column = encode_distinct(model, dataset)
-    asked = [number for number, place in enumerate(column) if place is not None]
-    rows = [dataset.manifest.rows[number] for number in asked]
-    answers = model.answers
-    predicted: list[str] = []
-    with evaluating(model):
-        for start in range(0, len(asked), _CHUNK):
-            some = asked[start : start + _CHUNK]
-            batch = encode_captions(
-                tokenizer, [dataset.manifest.rows[number].caption for number in some], max_tokens
-            )
-            tokens = videos.clip_tokens[[column[number] for number in some]]
-            parts = (batch.input_ids, batch.attention_mask, tokens)
-            logits = model.answer_logits(*(to_model(model, part) for part in parts))
-            predicted += [answers[number] for number in logits.argmax(1).tolist()]
-    return rows, predicted
-
-
 def evaluate_answering(
     model: "SNPForQuestionAnswering",
     tokenizer: Any,
@@ -84,6 +56,7 @@ def evaluate_answering(
     majority: Mapping[str, str] | None = None,
     *,
     max_tokens: int = 30,
+    predictions: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Accuracy of a question answering model, in percent.
 
@@ -92,6 +65,7 @@ def evaluate_answering(
 
     Args:
         majority: answers of the training rows (`commonest_by_type`), as baselines; None = none.
+        predictions: takes up, for each question, its row, the answer given and the right one.
 
     Returns:
         {"accuracy", "by_type": {type: accuracy}, "questions", "left_out", "outside": questions
@@ -99,26 +73,40 @@ def evaluate_answering(
         majority answer) and "commonest_by_type" (that of the question's type).
     """
     check_rows("qa", dataset.manifest.rows)
-    rows, predicted = answer_questions(model, tokenizer, dataset, max_tokens)
-    true = [answer_of(row) for row in rows]
-    known = set(model.answers)
-    types: dict[str, list[int]] = defaultdict(list)
-    for number, row in enumerate(rows):
-        types[type_of(row)].append(number)
+    videos, _, column = encode_distinct(model, dataset)
+    rows, places = readable_rows(dataset, column)
+    given: list[str] = []
+    with evaluating(model):
+        for start in range(0, len(rows), _QUESTIONS):
+            some = slice(start, start + _QUESTIONS)
+            batch = encode_captions(tokenizer, [row.caption for row in rows[some]], max_tokens)
+            parts = (batch.input_ids, batch.attention_mask, videos.clip_tokens[places[some]])
+            logits = model.answer_logits(*(to_model(model, part) for part in parts))
+            given += [model.answers[number] for number in logits.argmax(1).tolist()]
+    true, kinds = [answer_of(row) for row in rows], [type_of(row) for row in rows]
+    by_type: dict[str, list[int]] = defaultdict(list)
+    for number, kind in enumerate(kinds):
+        by_type[kind].append(number)
     found: dict[str, Any] = {
-        "accuracy": accuracy(predicted, true),
+        "accuracy": accuracy(given, true),
         "by_type": {
-            kind: accuracy([predicted[n] for n in own], [true[n] for n in own])
-            for kind, own in sorted(types.items())
+            kind: accuracy([given[n] for n in own], [true[n] for n in own])
+            for kind, own in sorted(by_type.items())
         },
         "questions": len(rows),
         "left_out": len(dataset) - len(rows),
-        "outside": sum(answer not in known for answer in true),
+        "outside": len(rows) - sum(map(set(model.answers).__contains__, true)),
     }
     if majority:
-        by_type = [majority.get(type_of(row), majority[""]) for row in rows]
         found["commonest"] = accuracy([majority[""]] * len(rows), true)
-        found["commonest_by_type"] = accuracy(by_type, true)
+        of_type = [majority.get(kind, majority[""]) for kind in kinds]
+        found["commonest_by_type"] = accuracy(of_type, true)
+    if predictions is not None:
+        predictions += [
+            {"id": row.id, **clip_of(row), "question": row.caption, "type": kind,
+             "predicted": one, "answer": right, "correct": one == right}
+            for row, kind, one, right in zip(rows, kinds, given, true, strict=True)
+        ]  # fmt: skip
     return found
 
 
@@ -128,62 +116,53 @@ def evaluate_choices(
     dataset: VideoTextDataset,
     *,
     max_tokens: int = 30,
+    predictions: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Accuracy in choosing the right option, in percent, by three scores.
+
+    Args:
+        predictions: takes up, for each row, its options, their scores, the choice and the label.
 
     Returns:
         {"accuracy" (of the score that `model.config.choice_score` names, which training
         optimises), "choice_score" (its name), "matching", "cross_modal", "chance", "questions",
         "left_out"}.
     """
-    rows = dataset.manifest.rows
-    check_rows("multichoice", rows)
+    check_rows("multichoice", dataset.manifest.rows)
     videos, _, column = encode_distinct(model, dataset)
-    asked = [number for number, place in enumerate(column) if place is not None]
-    scores = [
-        _option_scores(model, tokenizer, videos, rows, column, asked[start : start + _CHUNK // 4],
-                       max_tokens)
-        for start in range(0, len(asked), _CHUNK // 4)
-    ]  # fmt: skip
+    rows, places = readable_rows(dataset, column)
+    scores: list[tuple[Tensor, Tensor]] = []
+    with evaluating(model):
+        for start in range(0, len(rows), _CHOICES):
+            some = slice(start, start + _CHOICES)
+            ids, mask = encode_options(tokenizer, rows[some], max_tokens)
+            clips = videos.clip_features[places[some]], videos.clip_tokens[places[some]]
+            both = model.option_scores(*(to_model(model, part) for part in (ids, mask, *clips)))
+            scores.append((both[0].float().cpu(), both[1].float().cpu()))
     matching, cross_modal = (torch.cat(parts) for parts in zip(*scores, strict=True))
-    true = [label_of(rows[number]) for number in asked]
-    columns = {
-        "accuracy": choice_logits(model.config, matching, cross_modal),
-        "matching": matching,
-        "cross_modal": cross_modal,
-    }
+    final = choice_logits(model.config, matching, cross_modal)  # [rows, options]
+    true = [label_of(row) for row in rows]
+    columns = {"accuracy": final, "matching": matching, "cross_modal": cross_modal}
     found = {name: accuracy(values.argmax(1).tolist(), true) for name, values in columns.items()}
+    if predictions is not None:
+        predictions += [
+            {"id": row.id, **clip_of(row), "options": row.extra["options"], "scores": own.tolist(),
+             "predicted": int(own.argmax()), "label": right, "correct": int(own.argmax()) == right}
+            for row, own, right in zip(rows, final, true, strict=True)
+        ]  # fmt: skip
     return found | {
         "choice_score": model.config.choice_score,
         "chance": 100 / matching.shape[1],
-        "questions": len(asked),
-        "left_out": len(rows) - len(asked),
+        "questions": len(rows),
+        "left_out": len(dataset) - len(rows),
     }
-
-
-def _option_scores(
-    model: "SNPPreTrainedModel",
-    tokenizer: Any,
-    videos: EncodedVideos,
-    rows: Sequence[VideoText],
-    column: Sequence[int | None],
-    some: Sequence[int],
-    max_tokens: int,
-) -> tuple[Tensor, Tensor]:
-    """Text-video and cross-modal scores of some rows' options: two of [rows, options]."""
-    ids, mask = encode_options(tokenizer, [rows[number] for number in some], max_tokens)
-    places = [column[number] for number in some]
-    parts = (ids, mask, videos.clip_features[places], videos.clip_tokens[places])
-    with evaluating(model):
-        found = model.option_scores(*(to_model(model, part) for part in parts))
-    return found[0].float().cpu(), found[1].float().cpu()
 
 
 def answer(
     model: "SNPForQuestionAnswering",
     tokenizer: Any,
     question: str,
-    frames: tuple[Tensor, Tensor | None],
+    frames: Frames,
     max_tokens: int = 30,
 ) -> list[tuple[str, float]]:
     """Every answer with its probability, the likeliest first; see `Pipeline.answer`."""
@@ -199,7 +178,7 @@ def choose(
     model: "SNPPreTrainedModel",
     tokenizer: Any,
     options: Sequence[str],
-    frames: tuple[Tensor, Tensor | None],
+    frames: Frames,
     max_tokens: int = 30,
 ) -> list[tuple[str, float]]:
     """The options with their probabilities, the likeliest first; see `Pipeline.choose`."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snpkit.data.dataset import VideoTextDataset
-from snpkit.data.samples import Manifest
+from snpkit.data.samples import Manifest, VideoText
 from snpkit.errors import UserError
 from snpkit.language.tokenizer import encode_captions
 from snpkit.model.video import VideoFeatures
@@ -175,6 +175,22 @@ def encode_distinct(
     rows = dataset.manifest.rows
     column = [place_of.get(first[row.video, row.start, row.end]) for row in rows]
     return videos, readable, column
+
+
+def readable_rows(
+    dataset: VideoTextDataset, column: Sequence[int | None]
+) -> tuple[list[VideoText], list[int]]:
+    """The rows whose videos could be read, and their places: those in the `column` that
+    `encode_distinct` gives."""
+    rows = zip(dataset.manifest.rows, column, strict=True)
+    pairs = [(row, place) for row, place in rows if place is not None]
+    return [row for row, _ in pairs], [place for _, place in pairs]
+
+
+def clip_of(row: VideoText) -> dict[str, Any]:
+    """The file of a row, and its window in seconds if it has one, as JSON values."""
+    window = {"start": row.start, "end": row.end}
+    return {"video": row.video} | {name: at for name, at in window.items() if at is not None}
 
 
 def _batches(

@@ -6,6 +6,7 @@ reads caption and clip tokens together (cross-modal GVTM): expensive, so only th
 query get one.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,29 +17,15 @@ from snpkit.errors import UserError
 from snpkit.evaluation.encoding import (
     EncodedTexts,
     EncodedVideos,
+    clip_of,
     distinct_videos,
     encode_distinct,
     encode_texts,
-    encode_videos,
     evaluating,
+    readable_rows,
     to_model,
 )
-from snpkit.evaluation.metrics import both_directions, chance_metrics, truth_mask
-
-__all__ = [
-    "EncodedTexts",
-    "EncodedVideos",
-    "Reranked",
-    "RetrievalRun",
-    "cross_scores",
-    "dual_softmax",
-    "encode_texts",
-    "encode_videos",
-    "evaluate_retrieval",
-    "matching_scores",
-    "rerank",
-    "run_retrieval",
-]
+from snpkit.evaluation.metrics import both_directions, chance_metrics, rank_of_truth, truth_mask
 
 
 @dataclass(frozen=True)
@@ -55,18 +42,37 @@ def matching_scores(
 ) -> Tensor:
     """Matching score of every caption with every video: float32 [texts, videos].
 
-    The scores of `chunk` x `chunk` pairs are computed at a time, so that beside the result
-    (400 MB for 10,000 x 10,000) only one chunk's [chunk, chunk, clips] products are held.
+    The scores of `chunk` x `chunk` pairs are computed at a time (more videos for fewer captions),
+    so that beside the result (400 MB for 10,000 x 10,000) only their products with the clips are
+    held.
     """
     scores = torch.empty(len(texts), len(videos))
+    width = chunk * chunk // max(min(chunk, len(texts)), 1)
     with evaluating(model):
-        for column in range(0, len(videos), chunk):
-            clips = to_model(model, videos.clip_features[column : column + chunk])
+        for column in range(0, len(videos), width):
+            clips = to_model(model, videos.clip_features[column : column + width])
             for row in range(0, len(texts), chunk):
                 pooled = to_model(model, texts.pooled[row : row + chunk])
                 block = model.match(pooled, clips)
-                scores[row : row + chunk, column : column + chunk] = block.float().cpu()
+                scores[row : row + chunk, column : column + width] = block.float().cpu()
     return scores
+
+
+def best_places(scores: Tensor, count: int) -> Tensor:
+    """Where the `count` highest of each row of [queries, videos] are, best first; of equal scores
+    the first. As a stable sort would have it, without sorting all: int64 [queries, count].
+
+    Raises:
+        UserError: a score is not a number.
+    """
+    highest = scores.topk(count, dim=1).values  # of equal scores any may be among them
+    if bool(highest.isnan().any()):
+        raise UserError("A matching score is not a number (NaN): look for a diverged model.")
+    places = []
+    for row, least in zip(scores, highest[:, -1], strict=True):
+        found = (row >= least).nonzero()[:, 0]
+        places.append(found[row[found].argsort(descending=True, stable=True)[:count]])
+    return torch.stack(places)
 
 
 def dual_softmax(scores: Tensor) -> Tensor:
@@ -191,6 +197,41 @@ class RetrievalRun:
             },
         }
 
+    def predictions(self, dataset: Any, most: int = 10) -> Iterator[dict[str, Any]]:
+        """Of every caption, then of every video: the rank of the truth and the best items found.
+
+        Args:
+            dataset: the one that was scored.
+            most: items of a query; after re-ranking no more than were read again.
+
+        Yields:
+            {"direction", "query", "matching_rank", "reranked_rank" (where there was a cross-modal
+            pass), "true": items, "top": items with their "score", best first}.
+        """
+        mask = truth_mask(self.truth, *self.scores.shape)
+        scores = {"matching": (self.scores, self.scores.T)}
+        if self.reranked is not None:
+            scores["reranked"] = (self.reranked.text_to_video, self.reranked.video_to_text)
+            most = min(most, self.reranked.top_k)
+        rows = dataset.manifest.rows
+        texts = [{"caption": caption} for caption in self.captions]
+        videos = [clip_of(rows[index]) for index in self.samples]
+        sides = ("text_to_video", texts, videos, mask), ("video_to_text", videos, texts, mask.T)
+        for side, (direction, queries, items, true) in enumerate(sides):
+            ranks = {name: rank_of_truth(both[side], true) for name, both in scores.items()}
+            final = [both[side] for both in scores.values()][-1]
+            best = best_places(final, min(most, len(items)))
+            for row, query in enumerate(queries):
+                top = best[row].tolist()
+                pairs = zip(top, final[row, top].tolist(), strict=True)
+                yield {
+                    "direction": direction,
+                    "query": query,
+                    **{f"{name}_rank": rank[row].item() for name, rank in ranks.items()},
+                    "true": [items[place] for place in true[row].nonzero()[:, 0].tolist()],
+                    "top": [items[place] | {"score": score} for place, score in pairs],
+                }
+
 
 def run_retrieval(
     model: nn.Module,
@@ -215,15 +256,14 @@ def run_retrieval(
         UserError: no video of the data set can be read.
     """
     videos, readable, column = encode_distinct(model, dataset, batch_size)
-    asked = [index for index, place in enumerate(column) if place is not None]
-    captions = [dataset.manifest.rows[index].caption for index in asked]
+    rows, truth = readable_rows(dataset, column)
+    captions = [row.caption for row in rows]
     texts = encode_texts(model, tokenizer, captions, 8 * batch_size, max_tokens=max_tokens)
     scores = matching_scores(model, texts, videos)
     reranked = None
     if top_k and getattr(model.config, "architecture", "") != "twin_tower":
         options = {"batch_size": 8 * batch_size, "matching_weight": matching_weight}
         reranked = rerank(model, texts, videos, scores, top_k=top_k, **options)
-    truth = [column[index] for index in asked]
     unreadable = len(distinct_videos(dataset.manifest)) - len(readable)
     return RetrievalRun(captions, readable, truth, unreadable, scores, reranked)
 
@@ -234,9 +274,13 @@ def evaluate_retrieval(
     dataset: Any,
     *,
     with_dual_softmax: bool = False,
+    predictions: list[dict[str, Any]] | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Retrieval metrics of a data set; `settings` are those of `run_retrieval`.
+
+    Args:
+        predictions: takes up what was found for every query; see `RetrievalRun.predictions`.
 
     Returns:
         {"matching": {"text_to_video": {"r1", "r5", "r10", "median_rank", "mean_rank"},
@@ -244,4 +288,6 @@ def evaluate_retrieval(
         "dual_softmax" if asked for, and no "reranked" where there is no cross-modal pass.
     """
     run = run_retrieval(model, tokenizer, dataset, **settings)
+    if predictions is not None:
+        predictions += run.predictions(dataset)
     return run.metrics(with_dual_softmax=with_dual_softmax)

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from snpkit.errors import UserError
 from snpkit.evaluation.encoding import encode_texts
 from snpkit.evaluation.index import FolderIndex, encode_folder
-from snpkit.evaluation.retrieval import cross_scores, matching_scores
+from snpkit.evaluation.retrieval import best_places, cross_scores, matching_scores
 
 __all__ = ["FolderIndex", "Hit", "encode_folder", "search"]
 
@@ -70,20 +70,3 @@ def search(
         [Hit(index.root / index.names[v], s, m) for v, s, m in zip(*row, strict=True)]
         for row in zip(*(column.tolist() for column in columns), strict=True)
     ]
-
-
-def best_places(scores: Tensor, count: int) -> Tensor:
-    """Where the `count` highest of each row of [queries, videos] are, best first; of equal scores
-    the first. As a stable sort would have it, without sorting all: int64 [queries, count].
-
-    Raises:
-        UserError: a score is not a number.
-    """
-    highest = scores.topk(count, dim=1).values  # of equal scores any may be among them
-    if bool(highest.isnan().any()):
-        raise UserError("A matching score is not a number (NaN): look for a diverged model.")
-    places = []
-    for row, least in zip(scores, highest[:, -1], strict=True):
-        found = (row >= least).nonzero()[:, 0]
-        places.append(found[row[found].argsort(descending=True, stable=True)[:count]])
-    return torch.stack(places)

@@ -2,9 +2,9 @@
 
 import difflib
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
-import torch
 from torch import nn
 
 from snpkit.data.dataset import VideoTextDataset
@@ -12,7 +12,8 @@ from snpkit.data.samples import VideoText
 from snpkit.data.task_rows import type_of
 from snpkit.errors import UserError
 from snpkit.evaluation.answering import evaluate_answering, evaluate_choices
-from snpkit.evaluation.retrieval import Reranked, RetrievalRun, evaluate_retrieval
+from snpkit.evaluation.metrics import summarise_ranks
+from snpkit.evaluation.retrieval import evaluate_retrieval
 
 
 def evaluate_task(
@@ -50,15 +51,9 @@ def metric_names(
         return ["accuracy", "commonest", "commonest_by_type", *types]
     if task == "multichoice":
         return ["accuracy", "matching", "cross_modal"]
-    score = torch.zeros(1, 1)  # the names do not depend on what is measured
-    reranked = None if architecture == "twin_tower" else Reranked(score, score, 1)
-    columns = RetrievalRun([""], [0], [0], 0, score, reranked).metrics()
-    return [
-        f"{column}.{direction}.{name}"
-        for column in ("matching", "reranked")
-        for direction, found in columns.get(column, {}).items()
-        for name in found
-    ]
+    columns = ("matching",) if architecture == "twin_tower" else ("matching", "reranked")
+    directions = ("text_to_video", "video_to_text")
+    return [".".join(parts) for parts in product(columns, directions, summarise_ranks([1]))]
 
 
 def check_metric(

@@ -57,15 +57,20 @@ def test_answers_are_counted_as_by_hand(pipeline):
     answers = sorted({row.extra["answer"] for row in rows[:-1]} - {rows[-1].extra["answer"]})
     torch.manual_seed(0)
     model = from_pretraining("qa", pipeline.model, pipeline.model.config, answers=answers).eval()
+    predictions, by_hand = [], []
     found = evaluate_answering(
-        model, pipeline.tokenizer, dataset_of(rows), commonest_by_type(rows)
-    )
-    by_hand = []
+        model, pipeline.tokenizer, dataset_of(rows), commonest_by_type(rows),
+        predictions=predictions,
+    )  # fmt: skip
     asker = snpkit.pipeline.Pipeline(model, pipeline.tokenizer, None, pipeline.folder)
     for row in rows:
         ((best, share), *_) = asker.answer(row.caption, samples_folder() / row.video)
         assert 0 < share <= 1
         by_hand.append(best == row.extra["answer"])
+        said = predictions[len(by_hand) - 1]
+        assert said["id"] == row.id and said["video"] == row.video
+        assert (said["predicted"], said["correct"]) == (best, by_hand[-1])
+        assert said["question"] == row.caption and said["answer"] == row.extra["answer"]
     assert found["accuracy"] == pytest.approx(100 * sum(by_hand) / len(rows))
     assert found["questions"] == 8 and found["left_out"] == 0
     assert found["outside"] == sum(row.extra["answer"] not in answers for row in rows) >= 1
@@ -81,10 +86,15 @@ def test_answers_are_counted_as_by_hand(pipeline):
 
 def test_choices_are_counted_as_by_hand_and_zero_shot(pipeline):
     rows = shipped()
-    found = evaluate_choices(pipeline.model, pipeline.tokenizer, dataset_of(rows))
-    hits = 0
-    for row in rows:
+    predictions, hits = [], 0
+    found = evaluate_choices(
+        pipeline.model, pipeline.tokenizer, dataset_of(rows), predictions=predictions
+    )
+    for row, said in zip(rows, predictions, strict=True):
         (best, _), *others = pipeline.choose(row.extra["options"], samples_folder() / row.video)
+        assert said["id"] == row.id and said["options"][said["predicted"]] == best
+        assert said["label"] == row.extra["label"]
+        assert said["correct"] == (said["predicted"] == said["label"])
         assert len(others) == 4
         hits += best == row.caption or best == row.extra["options"][row.extra["label"]]
     assert found["accuracy"] == pytest.approx(100 * hits / 8)
