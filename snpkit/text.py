@@ -17,6 +17,11 @@ def printable(text: str) -> str:
     return _UNSAFE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
+def one_line(text: str) -> str:
+    """As `printable`, with line breaks spelt out too: a name cannot pass for another line."""
+    return printable(text).replace("\n", "\\n")
+
+
 def format_table(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
     """Rows of cells as lines of text, each column as wide as its widest cell.
 

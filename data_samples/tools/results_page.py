@@ -20,8 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from snpkit.errors import UserError
-from snpkit.evaluation.metrics import mean_and_spread
 from snpkit.files import read_json, write_text
 
 _FOLDER = re.compile(r"(retrieval|qa|multichoice)-(\w+)-seed(\d+)")
@@ -82,8 +83,10 @@ class Runs:
 
     def cells(self, keys: Sequence[str], *names: str) -> list[str]:
         """Mean and spread of some numbers as the cells of a row, a dash for what is not there."""
-        rows = [{key: row.get(key, math.nan) for key in keys} for row in self.table(*names)]
-        return [_number(*mean_and_spread(rows)[key], len(rows), key) for key in keys]
+        rows = self.table(*names)
+        columns = ([row.get(key, math.nan) for row in rows] for key in keys)
+        pairs = zip(keys, columns, strict=True)
+        return [_number(*_mean_and_spread(values), len(rows), key) for key, values in pairs]
 
 
 def write_results(folder: Path, output: Path) -> None:
@@ -152,6 +155,11 @@ def results_page(runs: Sequence[Runs]) -> str:
     return "\n\n".join([*parts, *_commands(runs)]) + "\n"
 
 
+def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation of the sample; 0 for one run."""
+    return float(np.mean(values)), float(np.std(values, ddof=min(len(values) - 1, 1)))
+
+
 def _number(mean: float, spread: float, runs: int, key: str) -> str:
     if not math.isfinite(mean):
         return _NONE
@@ -218,7 +226,7 @@ def _compared(task: str, runs: Sequence[Runs]) -> Iterator[str]:
         return
     (*names, key), what = _HEADLINES[task]
     ours, theirs = (
-        mean_and_spread([{key: row[key]} for row in by_start[start].table(*names)])[key]
+        _mean_and_spread([row[key] for row in by_start[start].table(*names)])
         for start in ("pretrained", "nothing")
     )
     gap = ours[0] - theirs[0]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import tyro
 
 from snpkit.errors import UserError
-from snpkit.text import printable
+from snpkit.text import one_line
 
 
 def encode(
@@ -57,7 +57,7 @@ def encode(
     with atomic_path(output) as temporary:
         temporary.write_bytes(save(tensors, {name: dumps(value) for name, value in about.items()}))
     for reason in unreadable.values():
-        print(f"snpkit: left out: {printable(reason)}", file=sys.stderr)
+        print(f"snpkit: left out: {one_line(reason)}", file=sys.stderr)
     shape = " x ".join(map(str, found.clip_features.shape))
     print(f"{output}: {len(videos):,} videos (videos x clips x hidden: {shape}), "
           f"{len(unreadable):,} unreadable")  # fmt: skip

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from snpkit.text import printable
+from snpkit.text import one_line
 
 if TYPE_CHECKING:
     from snpkit.evaluation.search import FolderIndex, Hit
@@ -89,7 +89,7 @@ def _notes(index: "FolderIndex") -> list[str]:
         endings = ", ".join(list(passed)[:_ENDINGS]) + ", ..." * (len(passed) > _ENDINGS)
         files = _counted(sum(passed.values()))
         lines.append(f"snpkit: {files} passed over, by name no videos or images: {endings}")
-    return [_line(line) for line in lines]
+    return [one_line(line) for line in lines]
 
 
 def _counted(count: int) -> str:
@@ -100,17 +100,12 @@ def _tables(index: "FolderIndex", answers: "Answers") -> str:
     """One table a sentence."""
     lines = []
     for sentence, hits in answers:
-        lines += [_line(sentence), "   #     score  matching  file"]
+        lines += [one_line(sentence), "   #     score  matching  file"]
         lines += [
-            f"{place:4}  {hit.score:8.2f}  {hit.matching:8.2f}  {_line(str(hit.path))}"
+            f"{place:4}  {hit.score:8.2f}  {hit.matching:8.2f}  {one_line(str(hit.path))}"
             for place, hit in enumerate(hits, start=1)
         ]
     return "\n".join(lines)
-
-
-def _line(text: str) -> str:
-    """Names of files and sentences are data: nothing that steers a terminal, and no line break."""
-    return printable(text).replace("\n", "\\n")
 
 
 def _json(index: "FolderIndex", answers: "Answers") -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
-from typing import Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -131,17 +131,11 @@ def word_contest(captions: Iterable[tuple[Sequence[float], Sequence[str]]]) -> W
         tagged = list(zip(values, parts, strict=True))
         content = [value for value, part in tagged if part in CONTENT]
         function = [value for value, part in tagged if part not in (*CONTENT, "PUNCT")]
-        if not content or not function:
-            continue
-        pairs = [(one > other) + (one == other) / 2 for one in content for other in function]
-        shares.append(
-            (
-                fmean(content) > fmean(function),
-                median(content) > median(function),
-                fmean(pairs),
-                min(content) > max(function),
-            )
-        )
+        if content and function:
+            pairs = [(one > other) + (one == other) / 2 for one in content for other in function]
+            by_mean = fmean(content) > fmean(function)
+            by_median = median(content) > median(function)
+            shares.append((by_mean, by_median, fmean(pairs), min(content) > max(function)))
     if not shares:
         raise UserError("No caption has both content and function words.")
     return WordContest(len(shares), *(fmean(column) for column in zip(*shares, strict=True)))
@@ -151,18 +145,6 @@ def parts_of_caption(tags: Iterable[tuple[str, str]]) -> list[str]:
     """Parts of speech of a generated caption's words; "is" and the like count as AUX, a function
     word, also where they are the only verb ("there is a kite")."""
     return ["AUX" if word in STOP else part for word, part in tags]
-
-
-class Explained(Protocol):
-    """What is asked of an explanation (`snpkit.explore.explanation.Explanation`)."""
-
-    words: list[str]
-    frames: Tensor  # uint8 [clips, frames, 3, height, width]
-    relevance: Tensor  # [words, clips, frames, grid_height, grid_width]
-
-    def values(self, kind: str) -> list[float]:
-        """Significance of each word."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -176,7 +158,7 @@ class Grounding:
 
 
 def measure_grounding(
-    explain: Callable[[str, Path], Explained],
+    explain: Callable[[str, Path], Any],
     manifest: Manifest,
     kinds: Sequence[str] = ("match", "counterfactual"),
     middle: Middle = "upper",
@@ -184,7 +166,9 @@ def measure_grounding(
     """Explain every row of a generated manifest and compare with what is known of it.
 
     Args:
-        explain: caption and file -> explanation, such as `Pipeline.explain`.
+        explain: caption and file -> `Explanation`, such as `Pipeline.explain`; of it "words",
+            "frames", "values" (significance by kind) and "relevance" [words, clips, frames,
+            grid_height, grid_width] are read.
         manifest: rows with the generator's "tags", "composition" and "boxes".
         kinds: of significance, by which words are compared.
         middle: which middle frame of a range `explain` reads: `config.frame_middle`.

@@ -8,7 +8,7 @@ orders of the tied items, which for one true item is again the mean rank.
 R@K is the share of queries, in percent, whose rank is at most K.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import comb
 from typing import Any
 
@@ -200,12 +200,3 @@ def accuracy(predicted: Sequence[Any], true: Sequence[Any]) -> float:
     if not len(true) or len(predicted) != len(true):
         raise UserError(f"Accuracy compares {len(true)} truths with {len(predicted)} predictions.")
     return 100 * sum(bool(p == t) for p, t in zip(predicted, true, strict=True)) / len(true)
-
-
-def mean_and_spread(runs: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation (of the sample; 0 for one run) of each metric over seeds."""
-    if not runs:
-        raise UserError("There is no run to average.")
-    spread = 1 if len(runs) > 1 else 0
-    table = {name: np.asarray([run[name] for run in runs], dtype=np.float64) for name in runs[0]}
-    return {name: (float(v.mean()), float(v.std(ddof=spread))) for name, v in table.items()}

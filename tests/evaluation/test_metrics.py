@@ -14,7 +14,6 @@ from snpkit.evaluation.metrics import (
     accuracy,
     both_directions,
     chance_metrics,
-    mean_and_spread,
     rank_of_truth,
     retrieval_metrics,
 )
@@ -200,10 +199,3 @@ def test_accuracy():
     for bad in (([], []), ([1], [1, 2])):
         with pytest.raises(UserError, match="Accuracy compares"):
             accuracy(*bad)
-
-
-def test_mean_and_spread_over_seeds():
-    assert mean_and_spread([{"r1": 1.0}, {"r1": 3.0}]) == {"r1": (2.0, pytest.approx(2**0.5))}
-    assert mean_and_spread([{"r1": 1.0}]) == {"r1": (1.0, 0.0)}
-    with pytest.raises(UserError, match="no run"):
-        mean_and_spread([])

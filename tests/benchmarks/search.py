@@ -1,0 +1,175 @@
+"""How fast a query finds the best of many clips: snpkit beside numpy and faiss, on one core.
+
+    python -m tests.benchmarks.search
+    python -m tests.benchmarks.search --clips 1000 10000 100000 1000000 --hidden 128
+
+Matching and the 20 best videos, of one clip each, so that all exact ways find the same; without the
+sentence's encoding and the re-ranking of the 20, which cost the same for any number of clips (the
+last column has them, with the shipped checkpoint). Processor time, because other programs keep a
+busy machine from it. faiss is no part of snpkit: without it its columns are left out.
+"""
+
+import importlib.util
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from torch import Tensor
+from torch.nn import functional
+
+from snpkit.evaluation.encoding import EncodedTexts, EncodedVideos
+from snpkit.evaluation.index import for_queries
+from snpkit.evaluation.retrieval import best_places, matching_scores
+from snpkit.text import format_table
+
+BEST = 20  # videos asked for
+CENTRES = 1000  # that clips lie around, as trained vectors do
+
+
+def make_vectors(clips: int, hidden: int, queries: int) -> tuple[Tensor, Tensor]:
+    """Unit vectors of videos [videos, 1, hidden] and of queries near some [queries, hidden]."""
+    generator = torch.Generator().manual_seed(0)
+    centres = functional.normalize(torch.randn(CENTRES, hidden, generator=generator), dim=-1)
+
+    def near(which: Tensor, noise: float) -> Tensor:
+        away = torch.randn(*which.shape, hidden, generator=generator).mul_(noise / hidden**0.5)
+        return functional.normalize(away.add_(centres[which]), dim=-1)
+
+    videos = torch.randint(CENTRES, (clips, 1), generator=generator)
+    return near(videos, 0.7), near(torch.randint(CENTRES, (queries,), generator=generator), 0.7)
+
+
+def make_model(hidden: int) -> torch.nn.Module:
+    """A model that matches; its towers are not asked."""
+    from snpkit.model.config import SNPConfig
+    from snpkit.model.downstream import SNPForRetrieval
+
+    return SNPForRetrieval(SNPConfig(
+        vocab_size=200, hidden_size=hidden, num_hidden_layers=1, num_attention_heads=4,
+        intermediate_size=64, vision="features", clips=1, frames=1,
+    )).eval()  # fmt: skip
+
+
+def subjects(videos: Tensor, approximate: bool = True) -> dict[str, Callable[[Tensor], list[int]]]:
+    """Ways from a query [hidden] to the BEST videos, best first."""
+    count, hidden = len(videos), videos.shape[-1]
+    best = min(BEST, count)
+    model, flat = make_model(hidden), videos.flatten(0, 1).numpy()
+    stored = EncodedVideos(for_queries(videos), videos[:0])
+
+    def ours(query: Tensor) -> list[int]:
+        none = torch.zeros(1, 1, dtype=torch.int64)
+        scores = matching_scores(model, EncodedTexts(query[None], none, none), stored)
+        return best_places(scores, best)[0].tolist()
+
+    def by_numpy(query: Tensor) -> list[int]:
+        scores = flat @ query.numpy()
+        found = np.argpartition(-scores, best - 1)[:best]
+        return found[np.argsort(-scores[found], kind="stable")].tolist()
+
+    ways: dict[str, Callable[[Tensor], list[int]]] = {"snpkit": ours, "numpy": by_numpy}
+    if importlib.util.find_spec("faiss") is None:
+        return ways
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+
+    def by_faiss(index: Any) -> Callable[[Tensor], list[int]]:
+        return lambda query: index.search(query[None].numpy(), best)[1][0].tolist()
+
+    exact = faiss.IndexFlatIP(hidden)
+    exact.add(flat)
+    ways["faiss flat"] = by_faiss(exact)
+    if approximate:
+        cells = max(int(4 * len(flat) ** 0.5), 1)
+        lists = faiss.IndexIVFFlat(faiss.IndexFlatIP(hidden), hidden, cells,
+                                   faiss.METRIC_INNER_PRODUCT)  # fmt: skip
+        lists.train(flat[:: max(len(flat) // (40 * cells), 1)])
+        lists.add(flat)
+        lists.nprobe = 16
+        ways["faiss IVF"] = by_faiss(lists)
+    if approximate and len(flat) <= 100_000:  # making a graph of a million takes long
+        graph = faiss.IndexHNSWFlat(hidden, 32, faiss.METRIC_INNER_PRODUCT)
+        graph.add(flat)
+        ways["faiss HNSW"] = by_faiss(graph)
+    return ways
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Milliseconds of one query (median and fewest) and the share of the best that it finds."""
+
+    middle: float
+    fewest: float
+    found: float
+
+
+def measure(clips: int, hidden: int, queries: int) -> dict[str, Timed]:
+    """Time every way with the same queries."""
+    videos, asked = make_vectors(clips, hidden, queries)
+    ways = subjects(videos)
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    right: dict[str, list[float]] = {name: [] for name in ways}
+    for query in asked:
+        answers = {}
+        for name, way in ways.items():
+            start = time.process_time()
+            answers[name] = way(query)
+            taken[name].append(1000 * (time.process_time() - start))
+        best = set(answers["snpkit"])
+        for name, answer in answers.items():
+            right[name].append(len(best & set(answer)) / len(best))
+    return {name: Timed(median(ms), min(ms), sum(right[name]) / len(right[name]))
+            for name, ms in taken.items()}  # fmt: skip
+
+
+def whole_search(clips: int, queries: int) -> float:
+    """Milliseconds of `search` with the shipped checkpoint: sentence, matching, re-ranking."""
+    import snpkit
+    from snpkit.evaluation.search import FolderIndex, search
+
+    pipeline = snpkit.load("laptop", device="cpu")
+    videos, _ = make_vectors(clips, pipeline.model.config.hidden_size, 1)
+    names = [f"{number}.mp4" for number in range(len(videos))]
+    encoded = EncodedVideos(for_queries(videos), videos)
+    index = FolderIndex(pipeline.folder, names, encoded, {})
+    taken = []
+    for _ in range(queries):
+        start = time.process_time()
+        search(pipeline.model, pipeline.tokenizer, ["a red kite falls over the sea"], index)
+        taken.append(1000 * (time.process_time() - start))
+    return median(taken)
+
+
+def main(
+    clips: Sequence[int] = (1_000, 10_000, 100_000, 1_000_000),
+    hidden: int = 128,
+    queries: int = 30,
+) -> None:
+    """Print milliseconds of a query: median (fewest), and what an approximate index finds."""
+    torch.set_num_threads(1)
+    rows = []
+    for count in clips:
+        found = measure(count, hidden, queries)
+        cells = {
+            name: f"{one.middle:.2f} ({one.fewest:.2f})"
+            + (f" {100 * one.found:.0f} %" if one.found < 0.995 else "")
+            for name, one in found.items()
+        }
+        rows.append({"clips": f"{count:,}", **cells, "search": f"{whole_search(count, 5):.1f}"})
+    head = [*dict.fromkeys(name for row in rows for name in row if name != "search"), "search"]
+    print(f"ms a query, one thread, {hidden} wide: median (fewest), best found if not all")
+    print(format_table([head, *([row.get(name, "") for name in head] for row in rows)]))
+    if "faiss flat" not in head:
+        print("faiss is not installed (pip install faiss-cpu): its columns are missing.",
+              file=sys.stderr)  # fmt: skip
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
