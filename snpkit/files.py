@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -62,6 +63,23 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any, *, indent: int | None = 2) -> None:
     """Write `value` as JSON (UTF-8, no NaN), atomically."""
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def check_output(path: Path) -> None:
+    """Find out before long work whether a file can be written after it.
+
+    Raises:
+        UserError: it is a folder, or nothing can be written beside it.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file in it.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"Cannot write {path}: {reason}; choose another folder.") from error
 
 
 def open_regular(path: str | Path, mode: str = "r", **options: Any) -> IO[Any]:

@@ -38,12 +38,13 @@ def encode(
     from safetensors.torch import save
 
     import snpkit
-    from snpkit.files import atomic_path
+    from snpkit.files import atomic_path, check_output
 
-    if output.suffix != ".safetensors" or output.is_dir():
+    if output.suffix != ".safetensors":
         raise UserError(f"--output is {output}; name a .safetensors file.")
     if split is not None and data.is_dir():
         raise UserError(f"{data} is a folder and has no splits; leave --split out.")
+    check_output(output)
     pipeline = snpkit.load(checkpoint, device=device)
     if data.is_dir():
         index = pipeline.index(data, guard_seconds=seconds, progress=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from snpkit.errors import UserError
-from snpkit.files import write_text
+from snpkit.files import check_output, write_text
 
 if TYPE_CHECKING:
     from snpkit.pipeline import Pipeline
@@ -68,8 +68,8 @@ def evaluate(
     from snpkit.evaluation.answering import commonest_by_type
     from snpkit.evaluation.tasks import evaluate_task
 
-    if predictions is not None and predictions.is_dir():
-        raise UserError(f"--predictions is {predictions}, a folder; name a file in it.")
+    if predictions is not None:
+        check_output(predictions)
     pipeline = snpkit.load(checkpoint, device=device)
     config = pipeline.model.config
     task = _task(pipeline, task)

@@ -53,6 +53,7 @@ def search(
 
     import snpkit
     from snpkit.errors import UserError
+    from snpkit.files import check_output
 
     if not sentences:
         raise UserError('Say what to look for, such as: snpkit search FOLDER "a red kite falls".')
@@ -62,6 +63,8 @@ def search(
         raise UserError(f"--candidates is {candidates}; use 0 (no re-ranking) or more.")
     if top_k < 1:
         raise UserError(f"--top-k is {top_k}; show at least 1 video.")
+    if html is not None:
+        check_output(html)
     pipeline = snpkit.load(checkpoint, device=device)
     cache = not no_index if index is None else index
     indexed = pipeline.index(folder, cache=cache, guard_seconds=seconds, progress=True)

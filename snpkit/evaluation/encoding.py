@@ -44,19 +44,17 @@ class EncodedVideos:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch off dropout and gradients, and restore the mode of every submodule afterwards.
-
-    Submodules are restored one by one, because a frozen part of a training model may be in
-    evaluation mode on purpose.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    """Switch off dropout and gradients; afterwards every submodule is in its own mode again, as a
+    frozen part of a training model may be in evaluation mode on purpose."""
+    training = [module for module in model.modules() if module.training]
+    if training:
+        model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        for module in training:
+            module.training = True
 
 
 def to_model(model: nn.Module, tensor: Tensor) -> Tensor:

@@ -81,7 +81,10 @@ class IndexFile:
         settled, known = time.time_ns() - now.st_mtime_ns > _SETTLED, self.files.get(name)
         if settled and known and (known.size, known.mtime_ns) == (now.st_size, now.st_mtime_ns):
             return known
-        content = name if self.path is None else content_key(path, now)
+        if self.path is None:
+            open_regular(path, "rb").close()
+            return Seen(now.st_size, now.st_mtime_ns, name)
+        content = content_key(path, now)
         error = known.error if known and known.content == content else None
         return Seen(now.st_size, now.st_mtime_ns if settled else -1, content, error)
 
@@ -119,7 +122,8 @@ class IndexFile:
                     kept = {name: self.files[name] for name in self.files.keys() - gone}
                     self._write(kept | dict(seen))
         except (UserError, OSError, NotImplementedError) as error:  # the last: no locks there
-            _log.warning(f"The search index is not kept: {error}")
+            reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+            _log.warning(f"The search index in {self.path.parent} is not kept: {reason}.")
             self.path = None
 
     def _take_up(self) -> None:

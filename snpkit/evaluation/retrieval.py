@@ -102,15 +102,16 @@ def rerank(
 
     Args:
         scores: matching scores [texts, videos].
-        top_k: candidates per query; all items if there are fewer. Of items tied at the border any
-            may become candidates.
+        top_k: candidates per query; all items if there are fewer.
         matching_weight: final score of a candidate = cross-modal + weight * matching score.
 
     Returns:
         Scores whose order is final. Candidates carry their final score; all other items follow
         below them in the order of their matching scores (as whole steps, not as scores).
     """
-    by_text, by_video = _candidates(scores, top_k), _candidates(scores.T, top_k)
+    if top_k < 1:
+        raise UserError(f"top_k must be at least 1, not {top_k}.")
+    by_text, by_video = (best_places(s, min(top_k, s.shape[1])) for s in (scores, scores.T))
     # A pair may be a candidate of its text and of its video: each is scored once, by its number.
     text_pairs = torch.arange(len(texts))[:, None] * len(videos) + by_text
     video_pairs = by_video * len(videos) + torch.arange(len(videos))[:, None]
@@ -125,12 +126,6 @@ def rerank(
         _place(scores.T, by_video, final[torch.searchsorted(pairs, video_pairs)]),
         top_k,
     )
-
-
-def _candidates(scores: Tensor, top_k: int) -> Tensor:
-    if top_k < 1:
-        raise UserError(f"top_k must be at least 1, not {top_k}.")
-    return scores.topk(min(top_k, scores.shape[1]), dim=1).indices
 
 
 def cross_scores(

@@ -78,6 +78,7 @@ def test_the_vectors_of_a_manifest_are_of_each_window_once(clips, tmp_path, pipe
         (("clips", "-o", "out.npy"), "name a .safetensors file"),
         (("clips", "-o", "out.safetensors", "--split", "test"), "has no splits"),
         (("gone.jsonl", "-o", "out.safetensors"), "gone.jsonl"),
+        (("clips", "-o", "clips/broken.mp4/x.safetensors"), "Cannot write clips/broken.mp4/x"),
     ],
 )
 def test_what_cannot_be_encoded_is_one_sentence(

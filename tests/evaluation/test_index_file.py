@@ -290,14 +290,15 @@ def test_where_nothing_can_be_written_one_warning_is_given_and_the_search_goes_o
 
 def test_an_index_of_another_user_is_left_alone(folder, kept, caplog, monkeypatch):
     listing = encode_folder(Colours(), folder, cache=kept).kept_in
-    before = listing.read_bytes()
+    before, whole = listing.read_bytes(), index_file.open_regular
 
-    def closed(path, *_, **__):
-        raise PermissionError(13, "Permission denied", str(path))
+    def closed(path, *arguments, **options):
+        if kept in Path(path).parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return whole(path, *arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(index_file, "open_regular", closed)
-        patch.setattr(index_file, "content_key", lambda path, now: path.name)
         assert "Permission denied" in not_kept(caplog, folder, kept)
     caplog.clear()
     monkeypatch.setattr(index_file, "FileLock", closed)  # a folder that may not be written to
