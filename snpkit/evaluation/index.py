@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -13,7 +14,7 @@ from snpkit.errors import PassingError, VideoError
 from snpkit.evaluation.encoding import EncodedVideos, encode_videos, stack_frames
 from snpkit.evaluation.index_file import IndexFile, Seen, index_path
 from snpkit.video.folder import find_videos
-from snpkit.video.guarded_reading import GuardedReader
+from snpkit.video.guarded import ReaderPool
 from snpkit.video.padding import read_square
 from snpkit.video.reader import read_clips
 
@@ -82,9 +83,10 @@ def encode_folder(
     }
     names, left_out, passed_over = find_videos(root)
     path = None if cache is None else index_path(Path(cache), root, model, sampling)
-    guard = GuardedReader(guard_seconds, read_clips) if guard_seconds else None
+    guard = ReaderPool(seconds=guard_seconds) if guard_seconds else None
+    read = partial(guard.call, read_clips) if guard else read_clips
     kept = IndexFile(path, root)
-    run = _Indexing(model, root, names, kept, **sampling, read=guard or read_clips)
+    run = _Indexing(model, root, names, kept, **sampling, read=read)
     # disable=None: a bar for people, not for log files.
     shown = tqdm(names, "Indexing", unit="file", leave=False, disable=None if progress else True)
     try:
@@ -101,11 +103,11 @@ def encode_folder(
     if not run.contents:
         reason = next(iter(run.unreadable.values()))
         raise VideoError(f"None of the {len(names)} videos in {root} can be read; first: {reason}")
-    read = sorted(run.contents)
-    columns = zip(*(kept.vectors[run.contents[name]] for name in read), strict=True)
+    found = sorted(run.contents)
+    columns = zip(*(kept.vectors[run.contents[name]] for name in found), strict=True)
     features, tokens = (torch.stack(column) for column in columns)
     videos = EncodedVideos(for_queries(features), tokens)
-    return FolderIndex(root, read, videos, unreadable, run.encoded, kept.path, passed_over)
+    return FolderIndex(root, found, videos, unreadable, run.encoded, kept.path, passed_over)
 
 
 def for_queries(features: Tensor) -> Tensor:
