@@ -1,7 +1,6 @@
 """Clips for shards: encoded again at the training size, with the times of their frames kept."""
 
 import io
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from snpkit.errors import VideoError
-from snpkit.video import images
-from snpkit.video.index import VideoIndex, VideoInfo, damaged, open_container, quarter_turns
+from snpkit.video import images, pyav_backend
+from snpkit.video.container import damaged
+from snpkit.video.index import VideoIndex, VideoInfo
 from snpkit.video.reader import open_index, read_indexed
 
 _TICKS = 90_000  # a second, in the units of the encoded file
@@ -44,7 +44,7 @@ def pack_clip(path: str | Path, *, size: int) -> bytes:
     file = open_index(path)
     if min(file.info.width, file.info.height) < 1:
         raise damaged(path)
-    if not size and path.suffix.lower() in (".mp4", ".jpg", ".jpeg", ".png"):
+    if not size and path.is_file() and path.suffix.lower() in (".mp4", ".jpg", ".jpeg", ".png"):
         read_indexed(file, [file.info.frames // 2], size=16)  # whether it can be decoded at all
         return path.read_bytes()
     width, height = packed_size(file.info, size)
@@ -87,11 +87,19 @@ def _pack_video(file: VideoIndex, width: int, height: int) -> bytes:
                     packet.duration = spans[packet.pts]  # else each lasts as long as an average one
                     container.mux(packet)
 
-            for tick, picture in zip(ticks, _pictures(file, width, height), strict=True):
+            backend = images if file.pictures else pyav_backend
+            numbers = np.arange(file.info.frames)
+            packed = 0
+            for place, picture in backend.in_order(file, numbers, width, height):
+                if place != packed:
+                    break
+                packed, tick = packed + 1, ticks[place]
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
                 frame.pts, frame.time_base = tick, Fraction(1, _TICKS)
                 write(stream.encode(frame))
             write(stream.encode())
+            if packed < len(numbers):
+                raise damaged(file.path)
     except (av.FFmpegError, OSError) as error:
         sentence = f"{file.path} cannot be encoded at {width} x {height} pixels"
         raise VideoError(f"{sentence} ({error}).") from None
@@ -106,32 +114,3 @@ def _ticks(file: VideoIndex) -> tuple[list[int], dict[int, int]]:
     last = max(round(file.duration * _TICKS) - int(ticks[-1]), 1)
     spans = np.append(np.diff(ticks), last)
     return ticks.tolist(), dict(zip(ticks.tolist(), spans.tolist(), strict=True))
-
-
-def _pictures(file: VideoIndex, width: int, height: int) -> Iterator[np.ndarray]:
-    """All frames in their order, upright, scaled: uint8 [height, width, 3] each."""
-    import av
-
-    place = {int(stamp): number for number, stamp in enumerate(file.stamps)}
-    expected = 0
-    try:
-        with open_container(file.path) as container:
-            for number, frame in enumerate(container.decode(container.streams.video[0])):
-                if place.get(number if file.counted else frame.pts) != expected:
-                    continue  # hidden by an edit list
-                if frame.is_corrupt:
-                    break
-                yield _upright(frame, width, height)
-                expected += 1
-    except (av.FFmpegError, OSError, IndexError):  # IndexError: a stream that comes and goes
-        raise damaged(file.path) from None
-    if expected < len(place):
-        raise damaged(file.path)
-
-
-def _upright(frame: Any, width: int, height: int) -> np.ndarray:
-    turns = quarter_turns(frame)
-    if turns % 2:
-        width, height = height, width
-    scaled = frame.reformat(width=width, height=height, format="rgb24", interpolation="BILINEAR")
-    return np.ascontiguousarray(np.rot90(scaled.to_ndarray(), turns))

@@ -15,8 +15,8 @@ from snpkit.explore.significance import relative_values
 from snpkit.explore.widgets.retrieval_view import number, signed
 from snpkit.explore.word_strip import marked_word
 from snpkit.files import write_text
-from snpkit.video.images import is_image
 from snpkit.video.reader import read_clips
+from snpkit.video.suffixes import is_image_name
 
 if TYPE_CHECKING:
     from snpkit.evaluation.search import FolderIndex, Hit
@@ -163,7 +163,7 @@ def _strip(path: Path, name: str) -> Html:
 def look(path: Path) -> Tensor | None:
     """A few frames of a clip for people: uint8 [frames, 3, height, width]; None = unreadable."""
     try:
-        return read_clips(path, 1 if is_image(path) else _FRAMES, 1, size=_SIZE).flatten(0, 1)
+        return read_clips(path, 1 if is_image_name(path) else _FRAMES, 1, size=_SIZE).flatten(0, 1)
     except VideoError:
         return None
 

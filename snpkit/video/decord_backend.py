@@ -49,7 +49,7 @@ def decode(index: VideoIndex, wanted: np.ndarray, width: int, height: int) -> np
     try:
         # decord repeats a neighbour where it cannot decode a frame; fault_tol makes that an error.
         reader = decord.VideoReader(
-            str(index.path), width=width, height=height, num_threads=1, fault_tol=1e-9
+            str(index.path.absolute()), width=width, height=height, num_threads=1, fault_tol=1e-9
         )
         if len(reader) != index.info.frames:
             return None

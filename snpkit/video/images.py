@@ -1,5 +1,6 @@
-"""Still images: videos of one frame, shown for one second."""
+"""Pictures by Pillow: still images, animated WebP, and folders of numbered pictures."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,55 +9,164 @@ from typing import Any
 import numpy as np
 
 from snpkit.errors import VideoError
-from snpkit.video.index import VideoIndex, VideoInfo, check_file
+from snpkit.video.container import check_file, check_pixels
+from snpkit.video.index import VideoIndex, VideoInfo
 from snpkit.video.suffixes import is_image_name
+
+FOLDER_RATE = 25.0  # frames a second of a folder of pictures: ffmpeg assumes the same
 
 # Left to itself Pillow goes by content: an EPS that is called .jpg starts Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
-_MOST_PIXELS, _LONGEST_SIDE = 150_000_000, 65_535  # what decoding allocates, 4 bytes a pixel
+_MOVING = ("PNG", "WEBP", "GIF", "AVIF")  # the others hold several pictures for other reasons
+_ORIENTATION = 0x0112  # EXIF's tag
 
 
-def is_image(path: Path) -> bool:
-    """Whether a file is read as a still image, by its name."""
-    return is_image_name(path)
+def build_index(path: Path) -> VideoIndex | None:
+    """The index of an image, shown for one second, or of an animated WebP.
 
-
-def build_index(path: Path) -> VideoIndex:
-    """The index of an image; reads its header only.
+    Returns:
+        None for moving pictures that PyAV reads as a film: PNG, GIF, AVIF.
 
     Raises:
         VideoError: missing, empty, far too large or no image.
     """
     with _opened(path) as image:
-        width, height = image.size
-        # EXIF orientations 5 to 8 turn the picture by a quarter.
-        if image.getexif().get(0x0112, 1) >= 5:
-            width, height = height, width
-    one = np.zeros(1, dtype=np.int64)
-    info = VideoInfo(1, width, height, 1.0)
-    return VideoIndex(path, info, one, one.astype(float), 1.0, one, still=True)
+        width, height = _size(image)
+        count = getattr(image, "n_frames", 1) if image.format in _MOVING else 1
+        if count == 1:
+            return _index(path, (path,), [1.0], width, height)
+        if image.format != "WEBP":
+            return None
+        spans = []
+        for number in range(count):
+            image.seek(number)
+            image.load()  # only then is it known for how long it is shown
+            milliseconds = image.info["duration"]
+            # As in browsers: nobody could see a shorter one.
+            spans.append(milliseconds / 1000 if milliseconds > 10 else 0.1)
+    return _index(path, (path,), spans, width, height)
+
+
+def folder_index(path: Path) -> VideoIndex:
+    """The index of a folder of pictures: a video of 25 frames a second.
+
+    They follow each other in the natural order of their names ("2.jpg" before "10.jpg"), all at the
+    size of the first. Hidden files are left out.
+
+    Raises:
+        VideoError: it holds no picture, or the first one cannot be read.
+    """
+    try:
+        names = [entry.name for entry in path.iterdir()]
+    except OSError:
+        raise VideoError(f"{path} may not be read; change its access rights.") from None
+    names = sorted((n for n in names if is_image_name(n) and not n.startswith(".")), key=_natural)
+    if not names:
+        raise VideoError(f"{path} is a folder without pictures; give the path of a video or image.")
+    with _opened(path / names[0]) as image:
+        width, height = _size(image)
+    files = tuple(path / name for name in names)
+    return _index(path, files, [1 / FOLDER_RATE] * len(files), width, height)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", name)  # text and digits take turns
+    return [(int(part) if place % 2 else 0, part) for place, part in enumerate(parts)]
+
+
+def _index(
+    path: Path, pictures: tuple[Path, ...], spans: list[float], width: int, height: int
+) -> VideoIndex:
+    ends = np.cumsum(spans)
+    numbers, duration = np.arange(len(spans)), float(ends[-1])
+    info = VideoInfo(len(spans), width, height, len(spans) / duration)
+    return VideoIndex(path, info, numbers, ends - spans, duration, numbers, pictures=pictures)
 
 
 def decode(index: VideoIndex, wanted: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The image, upright (EXIF), transparent parts on white, scaled (bilinear, smoothed).
+    """Pictures, upright (EXIF), transparent parts on white, scaled (bilinear, smoothed).
+
+    Args:
+        index: as made here.
+        wanted: frame numbers [n], increasing.
+        width: pixels of the upright picture.
+        height: pixels of the upright picture.
 
     Returns:
-        uint8 [n, height, width, 3]; n is the length of `wanted`.
+        uint8 [n, height, width, 3].
 
     Raises:
-        VideoError: the image is cut short.
+        VideoError: an image is cut short.
     """
-    from PIL import Image, ImageOps
+    frames = np.empty((len(wanted), height, width, 3), dtype=np.uint8)
+    for place, picture in in_order(index, wanted, width, height):
+        frames[place] = picture
+    return frames
 
-    with _opened(index.path) as file:
-        image = ImageOps.exif_transpose(file)
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        image = image.convert("RGB")
-        if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(image)[None].repeat(len(wanted), axis=0)
+
+def in_order(
+    index: VideoIndex, wanted: np.ndarray, width: int, height: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """As `decode`, one picture after the other: (place in `wanted`, uint8 [height, width, 3])."""
+    if len(index.pictures) > 1:
+        for place, number in enumerate(wanted):
+            with _opened(index.pictures[number]) as image:
+                yield place, _picture(image, width, height)
+        return
+    with _opened(index.pictures[0]) as image:
+        for place, number in enumerate(wanted):
+            if number:
+                image.seek(int(number))
+            yield place, _picture(image, width, height)
+
+
+def _picture(image: Any, width: int, height: int) -> np.ndarray:
+    """What an opened image shows: uint8 [height, width, 3]."""
+    from PIL import Image
+
+    turn = _orientation(image)
+    if image.mode.startswith("I"):  # 16 bits of grey; Pillow itself would clip, not scale
+        image = Image.fromarray((np.asarray(image).clip(0, 65_535) >> 8).astype(np.uint8))
+    elif image.mode == "F":
+        image = image.convert("L")
+    if turn > 1:
+        image = image.transpose(Image.Transpose[_UPRIGHT[turn]])
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert("RGB")
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+# EXIF orientation -> Pillow's name of what undoes it.
+_UPRIGHT = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+
+
+def _orientation(image: Any) -> int:
+    """EXIF's orientation, 1 to 8; 1, upright, where it says nothing that makes sense."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+        if isinstance(value, tuple):
+            (value,) = value
+        value = int.from_bytes(value) if isinstance(value, bytes) else int(value)
+    except Exception:  # Pillow's reader of EXIF has no list of what it raises
+        return 1
+    return value if value in _UPRIGHT else 1
+
+
+def _size(image: Any) -> tuple[int, int]:
+    """Width and height of the upright picture."""
+    return image.size[::-1] if _orientation(image) >= 5 else image.size
 
 
 @contextmanager
@@ -66,13 +176,11 @@ def _opened(path: Path) -> Iterator[Any]:
     check_file(path)
     try:
         with Image.open(path, formats=_FORMATS) as image:
-            if image.width * image.height > _MOST_PIXELS or max(image.size) > _LONGEST_SIDE:
-                raise VideoError(
-                    f"{path} says that it has {image.width} x {image.height} pixels, which is too "
-                    "large; scale it down or leave it out."
-                )
+            check_pixels(path, *image.size)
             yield image
-    except VideoError:
+    except (VideoError, MemoryError):
         raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except PermissionError:
+        raise VideoError(f"{path} may not be read; change its access rights.") from None
+    except Exception:  # Pillow's readers raise nearly everything, bombs included
         raise VideoError(f"{path} is not a whole image; fetch or export it again.") from None

@@ -1,17 +1,27 @@
-"""What a video file holds, read from its packets: almost nothing is decoded here.
+"""What a video file holds: how many pictures, of what size, and when each is shown.
 
 Every reader works from this index, so that frame i means the same picture whoever decodes it: the
-i-th picture in the order in which a player shows them.
+i-th picture in the order in which a player shows them. Where packets can be trusted almost nothing
+is decoded; elsewhere the film is decoded once, since only decoding tells what it holds.
 """
 
-import re
+from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from snpkit.errors import VideoError
+from snpkit.video.container import (
+    Filters,
+    check_pixels,
+    damaged,
+    decoded,
+    has_format,
+    open_film,
+    turns,
+    upright,
+)
 
 
 @dataclass(frozen=True)
@@ -29,16 +39,19 @@ class VideoIndex:
     """Where the pictures of a file are.
 
     Attributes:
-        path: the file.
-        info: its size; width and height already follow the rotation.
+        path: the file, or a folder of pictures.
+        info: its size; width and height are those of the upright picture.
         stamps: int64 [frames], increasing: what names a frame while decoding. Its presentation time
             stamp, or its number if `counted`.
-        times: float64 [frames], when each frame appears, in seconds, the first one at 0.
+        times: float64 [frames], never decreasing: when each frame appears, in seconds, the first
+            one at 0.
         duration: when the last frame leaves the screen, in seconds.
         keyframes: int64 [keyframes], numbers of the frames at which decoding can start.
+        filters: what turns and mirrors a decoded frame into the upright picture.
         plain: decord finds every frame (see `_is_plain`).
-        counted: the file's time stamps are of no use: frames are counted from its beginning.
-        still: a still image, not a video.
+        counted: time stamps do not find frames: they are counted from the file's beginning.
+        pictures: the image files whose pictures these are, one for each frame, or one for all of
+            them; none for a film.
     """
 
     path: Path
@@ -47,60 +60,27 @@ class VideoIndex:
     times: np.ndarray = field(repr=False)
     duration: float
     keyframes: np.ndarray = field(repr=False)
+    filters: Filters = ()
     plain: bool = False
     counted: bool = False
-    still: bool = False
+    pictures: tuple[Path, ...] = field(default=(), repr=False)
+
+    @property
+    def still(self) -> bool:
+        """Whether it is a still image, and no video."""
+        return bool(self.pictures) and self.info.frames == 1
 
 
 # Containers in which a picture keeps its time stamp, however one got to it. In AVI and MPEG program
 # streams stamps are partly guessed, and guessed otherwise after a seek.
 _STAMPED = ("mp4", "matroska", "mpegts", "flv")
-
-
-def damaged(path: Path) -> VideoError:
-    """The error of a file whose pictures are not all there."""
-    return VideoError(f"{path} is cut short or damaged; fetch or encode it again.")
-
-
-def check_file(path: Path) -> None:
-    """Raise VideoError unless `path` is a file with something in it."""
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise VideoError(f"{path} {what}; give the path of a video or image file.")
-    if path.stat().st_size == 0:
-        raise VideoError(f"{path} is empty (0 bytes); fetch or encode it again.")
-
-
-def open_container(path: Path) -> Any:
-    """Open a file with PyAV, quietly, for decoding on one thread; the caller closes it.
-
-    Raises:
-        VideoError: missing, empty, a folder, not a video, or without a picture.
-    """
-    import av
-
-    check_file(path)
-    av.logging.set_level(None)
-    try:
-        # A playlist that calls itself a video must not fetch anything from the network.
-        container = av.open(str(path), options={"protocol_whitelist": "file"})
-    except av.PermissionError:
-        raise VideoError(f"{path} may not be read; change its access rights.") from None
-    except (av.FFmpegError, OSError, ValueError):
-        raise VideoError(
-            f"{path} is not a video that can be opened (other content, or cut short); "
-            "fetch or encode it again."
-        ) from None
-    if not container.streams.video or not container.streams.video[0].codec_context:
-        container.close()
-        raise VideoError(f"{path} holds no picture that can be decoded; give a video file.")
-    # One thread: workers read in parallel, and a pool of threads costs more than a short clip.
-    container.streams.video[0].codec_context.thread_count = 1
-    return container
+# In these, recordings are cut and joined anywhere, and their clocks start anew.
+_JOINED = ("mpegts", "mpeg")
+_LONGEST_GAP = 10.0  # seconds; there ffmpeg takes a longer one for such a new start
 
 
 def build_index(path: str | Path) -> VideoIndex:
-    """Read the packet headers of a video file.
+    """Find the pictures of a video file.
 
     Raises:
         VideoError: the file cannot be opened, or is cut short or damaged; one sentence.
@@ -109,133 +89,187 @@ def build_index(path: str | Path) -> VideoIndex:
 
     path = Path(path)
     try:
-        with open_container(path) as container:
-            stream = container.streams.video[0]
-            packets = [packet for packet in container.demux(stream) if packet.size]
-            promised = stream.frames if _has_format(container, "mp4") else 0
-            broken = any(packet.is_corrupt for packet in packets)
-            if broken or not packets or len(packets) < promised:
-                raise damaged(path)
-            # Packets that an edit list hides are decoded but never shown.
-            stamps = [packet.pts for packet in packets if not packet.is_discard]
-            unusable = not stamps or None in stamps or len(set(stamps)) < len(stamps)
-            if unusable or not any(_has_format(container, name) for name in _STAMPED):
-                return _counted_index(path)
-            return _stamped_index(path, container, packets)
-    except (av.FFmpegError, OSError, IndexError, ZeroDivisionError):
-        # The last two: a stream that vanishes in the middle, a rate of no denominator.
+        return _from_packets(path) or _from_frames(path)
+    except (av.FFmpegError, OSError, IndexError, ZeroDivisionError, OverflowError):
+        # Among them a stream that vanishes in the middle, and a rate of no denominator.
         raise damaged(path) from None
 
 
-def _stamped_index(path: Path, container: Any, packets: list[Any]) -> VideoIndex:
-    stream = container.streams.video[0]
-    unit = stream.time_base  # a fraction: 24 frames at 10 a second last 2.4 s and no bit more
-    shown = {packet.pts: packet.duration or 0 for packet in packets if not packet.is_discard}
-    stamps = np.sort(np.array(list(shown), dtype=np.int64))
-    keys = np.sort(np.array([packet.pts for packet in packets if packet.is_keyframe], np.int64))
-    last = shown[int(stamps[-1])] * unit or 1 / (stream.average_rate or 1)
-    duration = float(int(stamps[-1] - stamps[0]) * unit + last)
-    width, height = stream.codec_context.width, stream.codec_context.height
-    if _is_turned(path, container, packets):
-        width, height = height, width
-    return VideoIndex(
-        path=path,
-        info=VideoInfo(len(stamps), width, height, len(stamps) / duration),
-        stamps=stamps,
-        times=(stamps - stamps[0]) * float(unit),
-        duration=duration,
-        keyframes=np.unique(np.searchsorted(stamps, keys)),
-        plain=_is_plain(container, packets),
-    )
+_NONE = -(2**63)  # no time stamp
+_KEY, _HIDDEN, _CORRUPT = 1, 2, 4
 
 
-def _counted_index(path: Path) -> VideoIndex:
-    """The index of a file without trusted stamps: only decoding tells which pictures it holds."""
-    with open_container(path) as container:
-        stream = container.streams.video[0]
-        rate = float(stream.average_rate or stream.guessed_rate or 25)
-        count = 0
-        for frame in container.decode(stream):
-            if frame.is_corrupt:
-                raise damaged(path)
-            count += 1
-        if count == 0:
+def _from_packets(path: Path) -> VideoIndex | None:
+    """The index by the headers of the packets; None = only decoding tells."""
+    numbers, first = array("q"), None  # numbers alone: packets would hold the whole film in memory
+    with open_film(path) as (container, stream):
+        check_pixels(path, stream.codec_context.width, stream.codec_context.height)
+        for packet in container.demux(stream):
+            if packet.size:
+                flags = _KEY * packet.is_keyframe + _HIDDEN * packet.is_discard
+                flags += _CORRUPT * packet.is_corrupt
+                numbers.extend((_or_none(packet.pts), _or_none(packet.dts), packet.duration or 0))
+                numbers.append(flags)
+                if first is None and packet.is_keyframe:
+                    first = _First.of(stream.codec_context, packet)
+        pts, dts, spans, flags = np.array(numbers, dtype=np.int64).reshape(-1, 4).T
+        joined = has_format(container, *_JOINED)
+        promised = stream.frames if has_format(container, "mp4") else 0
+        if len(pts) < max(promised, 1) or (flags[-1] & _CORRUPT and not joined):
             raise damaged(path)
+        shown = flags & _HIDDEN == 0  # what an edit list hides is decoded but never shown
+        keys = np.flatnonzero(flags & _KEY)
+        trusted = (
+            has_format(container, *_STAMPED)
+            and first is not None
+            and not (flags & _CORRUPT).any()
+            and not (joined and (np.diff(dts) < 0).any())
+            and pts.min() > _NONE
+            and shown.any()
+            and len(np.unique(pts[shown])) == shown.sum()
+        )
+        if not trusted:
+            return None
+        if keys[0] > 0 or (pts[shown] < pts[0]).any():
+            # It begins inside a group of pictures: decoding the first groups tells what is lost.
+            if len(keys) < 2:
+                return None
+            second = pts[keys[1]]
+            shown &= (pts >= second) | np.isin(pts, _decodable(path, int(second)))
+        order = np.flatnonzero(shown)[np.argsort(pts[shown])]
+        stamps = pts[order]
+        times, duration = _times(stamps, spans[order], stream, joined)
         return VideoIndex(
             path=path,
-            info=VideoInfo(count, stream.codec_context.width, stream.codec_context.height, rate),
-            stamps=np.arange(count),
-            times=np.arange(count) / rate,
-            duration=count / rate,
+            info=first.info(len(stamps), duration),
+            stamps=stamps,
+            times=times,
+            duration=duration,
+            keyframes=np.unique(np.searchsorted(stamps, np.sort(pts[keys]))),
+            filters=first.filters,
+            plain=_is_plain(container, pts, flags) and first.known_to_decord(container),
+        )
+
+
+def _from_frames(path: Path) -> VideoIndex:
+    """The index of a file whose packets do not tell: every picture is decoded once."""
+    numbers, first = array("q"), None
+    with open_film(path) as (container, stream):
+        for frame in decoded(container, stream, strict=False):
+            numbers.extend((_or_none(frame.pts), frame.duration or 0))
+            if first is None:
+                first = _First(frame.width, frame.height, upright(frame))
+        if first is None:
+            raise damaged(path)
+        stamps, spans = np.array(numbers, dtype=np.int64).reshape(-1, 2).T
+        times, duration = _times(stamps, spans, stream, has_format(container, *_JOINED))
+        return VideoIndex(
+            path=path,
+            info=first.info(len(stamps), duration),
+            stamps=np.arange(len(stamps)),
+            times=times,
+            duration=duration,
             keyframes=np.zeros(1, dtype=np.int64),
+            filters=first.filters,
             counted=True,
         )
 
 
-def _has_format(container: Any, name: str) -> bool:
-    return name in container.format.name.split(",")
+def _or_none(stamp: int | None) -> int:
+    return _NONE if stamp is None else stamp
 
 
-def _is_plain(container: Any, packets: list[Any]) -> bool:
+def _decodable(path: Path, end: int) -> list[int]:
+    """Time stamps of the pictures that really come out before `end`."""
+    stamps = []
+    with open_film(path) as (container, stream):
+        for frame in decoded(container, stream, strict=False):
+            if frame.pts is not None and frame.pts >= end:
+                break
+            stamps.append(frame.pts)
+    return stamps
+
+
+def _times(
+    stamps: np.ndarray, spans: np.ndarray, stream: Any, joined: bool
+) -> tuple[np.ndarray, float]:
+    """When pictures appear, and when the last one leaves the screen, in seconds.
+
+    Args:
+        stamps: int64 [frames], in the order in which they are shown; _NONE = unknown.
+        spans: int64 [frames], how long each is shown; 0 = unknown.
+        stream: whose unit of time this is.
+        joined: a long gap is a seam between two recordings.
+    """
+    unit = stream.time_base  # a fraction: 24 frames at 10 a second last 2.4 s and no bit more
+    usual = 1 / (stream.average_rate or stream.guessed_rate or 25)
+    stamps = stamps.copy()
+    for place in np.flatnonzero(stamps == _NONE):
+        stamps[place] = stamps[place - 1] + (spans[place] or round(usual / unit)) if place else 0
+    times = (stamps - stamps[0]) * float(unit)
+    gaps, steps = np.diff(times), np.where(spans > 0, spans * float(unit), float(usual))
+    seams = (gaps < 0) | (gaps > _LONGEST_GAP) & joined
+    times[1:] += np.cumsum(np.where(seams, steps[:-1] - gaps, 0.0))
+    last = int(spans[-1]) * unit or usual
+    if seams.any():
+        return times, float(times[-1]) + float(last)
+    return times, float(int(stamps[-1] - stamps[0]) * unit + last)
+
+
+@dataclass
+class _First:
+    """The first picture: what it tells about all of them."""
+
+    width: int
+    height: int
+    filters: Filters
+    of_stream: bool = False  # that of the coded stream, not of the container
+
+    @classmethod
+    def of(cls, context: Any, packet: Any) -> "_First | None":
+        """The picture of a packet, the first one given to a decoder; None = it gives none."""
+        import av
+
+        try:
+            frame = (context.decode(packet) + context.decode(None))[0]
+            filters = upright(frame)
+            of_stream = False
+            if filters:
+                bare = av.CodecContext.create(context.name, "r")
+                bare.extradata = context.extradata
+                of_stream = bool(upright((bare.decode(packet) + bare.decode(None))[0]))
+        except (av.FFmpegError, IndexError):
+            return None
+        return cls(frame.width, frame.height, filters, of_stream)
+
+    def info(self, frames: int, duration: float) -> VideoInfo:
+        """The size of the film."""
+        width, height = self.width, self.height
+        if turns(self.filters):
+            width, height = height, width
+        return VideoInfo(frames, width, height, frames / duration)
+
+    def known_to_decord(self, container: Any) -> bool:
+        """Whether decord, too, shows it upright: it reads angles, and those of mp4 files alone."""
+        return not self.filters or (
+            has_format(container, "mp4") and not self.of_stream and self.filters in _ANGLES
+        )
+
+
+_ANGLES = ((("transpose", "clock"),), (("transpose", "cclock"),), (("hflip", ""), ("vflip", "")))
+
+
+def _is_plain(container: Any, pts: np.ndarray, flags: np.ndarray) -> bool:
     """Whether decord's random access can be trusted.
 
     Measured with decord 0.6: in MPEG streams, in files with an edit list, and where pictures follow
     a key frame in the file but are shown before it ("open" groups of pictures, usual in HEVC and
-    MPEG-4), it silently gives other frames than asked for.
+    MPEG-4), it silently gives other frames than asked for. Of several streams it may choose another
+    one.
     """
-    if not (_has_format(container, "mp4") or _has_format(container, "matroska")):
+    if len(container.streams.video) > 1 or not has_format(container, "mp4", "matroska"):
         return False
-    key = None
-    for packet in packets:
-        if packet.is_discard:
-            return False
-        if packet.is_keyframe:
-            key = packet.pts
-        elif key is None or packet.pts < key:
-            return False
-    return True
-
-
-def _is_turned(path: Path, container: Any, packets: list[Any]) -> bool:
-    """Whether a player turns the picture by 90 or 270 degrees, as phones ask for."""
-    if _has_format(container, "mp4") and not _has_matrix(path):
+    if (flags & _HIDDEN).any() or not flags[0] & _KEY:
         return False
-    # PyAV shows the matrix on decoded frames only: decode the first key frame.
-    context = container.streams.video[0].codec_context
-    first = next((packet for packet in packets if packet.is_keyframe), packets[0])
-    frames = context.decode(first) + context.decode(None)
-    return bool(frames) and quarter_turns(frames[0]) % 2 == 1
-
-
-def quarter_turns(frame: Any) -> int:
-    """Quarter turns counter-clockwise, 0 to 3, by which a player shows a PyAV frame."""
-    return round(frame.rotation / 90) % 4
-
-
-# The nine numbers of a display matrix that leaves the picture as it is, as an mp4 file holds them.
-_IDENTITY = np.array([1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30], dtype=">i4").tobytes()
-
-
-def _has_matrix(path: Path) -> bool:
-    """Whether a track header of an mp4 file may hold another display matrix than the identity."""
-    with open(path, "rb") as file:
-        header = _movie_header(file)
-    # Box name, version and flags, times, ids: the matrix begins 40 bytes after the name; 52 bytes
-    # after it in version 1, whose times are twice as long.
-    starts = [match.end() for match in re.finditer(b"tkhd", header)]
-    matrices = [header[at + (52 if header[at] else 40) :][:36] for at in starts]
-    return not matrices or any(matrix != _IDENTITY for matrix in matrices)
-
-
-def _movie_header(file: BinaryIO) -> bytes:
-    """The `moov` box of an mp4 file, or nothing if the file is laid out in another way."""
-    while len(head := file.read(8)) == 8:
-        size, skip = int.from_bytes(head[:4], "big"), 8
-        if size == 1:
-            size, skip = int.from_bytes(file.read(8), "big"), 16
-        if size < skip:
-            return b""
-        if head[4:] == b"moov":
-            return file.read(size - skip)
-        file.seek(size - skip, 1)
-    return b""
+    key = np.maximum.accumulate(np.where(flags & _KEY, np.arange(len(pts)), 0))
+    return bool((pts >= pts[key]).all())

@@ -3,9 +3,10 @@
 decord reads where it gives the frames asked for; PyAV reads everything else, and everything on
 machines for which decord is not made. Both decode at the target size and give the same pictures:
 equal to the last bit for 8-bit video and for scaled 10-bit video, close for 10-bit video at its
-native size. Rotated video comes upright; pixels are taken as square.
+native size. Turned and mirrored video comes upright; pixels are taken as square.
 """
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -14,8 +15,10 @@ import torch
 
 from snpkit.errors import UserError, VideoError
 from snpkit.video import decord_backend, images, index, pyav_backend
+from snpkit.video.container import MOST_PIXELS
 from snpkit.video.index import VideoIndex, VideoInfo
 from snpkit.video.sampling import Middle, frames_within, sample_frames
+from snpkit.video.suffixes import is_image_name
 
 Backend = Literal["auto", "decord", "pyav"]
 Fit = Literal["crop", "long"]
@@ -106,13 +109,18 @@ def read_all(
 
 
 def open_index(path: str | Path) -> VideoIndex:
-    """The index of a video or image: what `read_indexed` needs to find its frames.
+    """The index of a video, an image or a folder of frames (see `images.folder_index`).
+
+    It is what `read_indexed` needs to find frames.
 
     Raises:
         VideoError: it cannot be read.
     """
     path = Path(path)
-    return images.build_index(path) if images.is_image(path) else index.build_index(path)
+    if os.path.isdir(path):
+        return images.folder_index(path)
+    found = images.build_index(path) if is_image_name(path) else None
+    return found or index.build_index(path)
 
 
 def window_of(file: VideoIndex, start: float | None, end: float | None) -> range:
@@ -152,6 +160,11 @@ def read_indexed(
     if min(file.info.width, file.info.height) < 1:
         raise VideoError(f"{file.path} says that its picture has no size; encode it again.")
     width, height = scaled_size(file.info.width, file.info.height, size, fit)
+    if width * height > MOST_PIXELS:
+        raise VideoError(
+            f"{file.path} has {file.info.width} x {file.info.height} pixels, which are too narrow "
+            f"to be scaled to {width} x {height}; cut it or leave it out."
+        )
     wanted, position = np.unique(indices, return_inverse=True)
     pictures = _decode(file, wanted, width, height, backend)
     if size is not None and fit == "crop":
@@ -189,7 +202,7 @@ def _decode(
 ) -> np.ndarray:
     if backend not in ("auto", "decord", "pyav"):
         raise UserError(f"backend={backend!r} is unknown; choose auto, decord or pyav.")
-    if file.still:
+    if file.pictures:
         return images.decode(file, wanted, width, height)
     if backend == "decord" and not decord_backend.available():
         raise UserError("decord is not installed here; choose backend='pyav'.")
