@@ -20,6 +20,7 @@ from snpkit.errors import VideoError
 Filters = tuple[tuple[str, str], ...]
 
 _ONE_DEGREE = math.sin(math.radians(1))
+_MOST_LOST = 0.2  # of the pictures of a film that is read all the same
 # Of a picture; larger ones are refused before memory is taken.
 MOST_PIXELS, _LONGEST_SIDE = 150_000_000, 65_535
 _FORMATS = (
@@ -28,9 +29,13 @@ _FORMATS = (
 )
 
 
-def damaged(path: Path) -> VideoError:
+class DamagedError(VideoError):
+    """Not all pictures of a file are there, or can be decoded."""
+
+
+def damaged(path: Path) -> DamagedError:
     """The error of a file whose pictures are not all there."""
-    return VideoError(f"{path} is cut short or damaged; fetch or encode it again.")
+    return DamagedError(f"{path} is cut short or damaged; fetch or encode it again.")
 
 
 def check_file(path: Path) -> None:
@@ -112,21 +117,29 @@ def decoded(container: Any, stream: Any, strict: bool) -> Iterator[Any]:
         strict: what cannot be decoded is an error (av.FFmpegError); else it is passed over, and so
             are pictures that came out damaged. Before the first picture nothing is an error: films
             begin inside a group of pictures.
+
+    Raises:
+        DamagedError: not strict, and more is passed over than a film with a flaw has.
     """
     import av
 
-    begun = False
+    begun, shown, lost = False, 0, 0
     for packet in container.demux(stream):
         try:
             frames = stream.codec_context.decode(packet if packet.size else None)
         except av.FFmpegError:
             if strict and begun:
                 raise
-            frames = []
+            frames, lost = [], lost + begun
         for frame in frames:
             begun = True
             if strict or not frame.is_corrupt:
+                shown += 1
                 yield frame
+            else:
+                lost += 1
+    if lost > _MOST_LOST * (lost + shown) and not strict:
+        raise damaged(Path(container.name))
 
 
 # What ffmpeg does for the signs of a display matrix (a, b, 0, c, d, 0, x, y, 1).

@@ -79,8 +79,11 @@ _JOINED = ("mpegts", "mpeg")
 _LONGEST_GAP = 10.0  # seconds; there ffmpeg takes a longer one for such a new start
 
 
-def build_index(path: str | Path) -> VideoIndex:
+def build_index(path: str | Path, *, decode: bool = False) -> VideoIndex:
     """Find the pictures of a video file.
+
+    Args:
+        decode: decode them all once, to count those alone that can be decoded.
 
     Raises:
         VideoError: the file cannot be opened, or is cut short or damaged; one sentence.
@@ -89,7 +92,7 @@ def build_index(path: str | Path) -> VideoIndex:
 
     path = Path(path)
     try:
-        return _from_packets(path) or _from_frames(path)
+        return (None if decode else _from_packets(path)) or _from_frames(path)
     except (av.FFmpegError, OSError, IndexError, ZeroDivisionError, OverflowError):
         # Among them a stream that vanishes in the middle, and a rate of no denominator.
         raise damaged(path) from None
@@ -156,12 +159,14 @@ def _from_frames(path: Path) -> VideoIndex:
     numbers, first = array("q"), None
     with open_film(path) as (container, stream):
         for frame in decoded(container, stream, strict=False):
-            numbers.extend((_or_none(frame.pts), frame.duration or 0))
+            numbers.extend((_or_none(frame.pts), _or_none(frame.dts), frame.duration or 0))
             if first is None:
                 first = _First(frame.width, frame.height, upright(frame))
         if first is None:
             raise damaged(path)
-        stamps, spans = np.array(numbers, dtype=np.int64).reshape(-1, 2).T
+        pts, dts, spans = np.array(numbers, dtype=np.int64).reshape(-1, 3).T
+        # AVI has no presentation times, and guessed ones may run back: ffmpeg, too, counts faults.
+        stamps = dts if _faults(pts) > _faults(dts) else pts
         times, duration = _times(stamps, spans, stream, has_format(container, *_JOINED))
         return VideoIndex(
             path=path,
@@ -177,6 +182,11 @@ def _from_frames(path: Path) -> VideoIndex:
 
 def _or_none(stamp: int | None) -> int:
     return _NONE if stamp is None else stamp
+
+
+def _faults(stamps: np.ndarray) -> int:
+    """How often time does not go on."""
+    return int((np.diff(stamps[stamps > _NONE]) <= 0).sum())
 
 
 def _decodable(path: Path, end: int) -> list[int]:

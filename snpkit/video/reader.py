@@ -7,15 +7,16 @@ native size. Turned and mirrored video comes upright; pixels are taken as square
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from snpkit.errors import UserError, VideoError
 from snpkit.video import decord_backend, images, index, pyav_backend
-from snpkit.video.container import MOST_PIXELS
+from snpkit.video.container import MOST_PIXELS, DamagedError
 from snpkit.video.index import VideoIndex, VideoInfo
 from snpkit.video.sampling import Middle, frames_within, sample_frames
 from snpkit.video.suffixes import is_image_name
@@ -67,10 +68,12 @@ def read_clips(
     Raises:
         VideoError: the file cannot be read or has no such window; one sentence that names it.
     """
-    file = open_index(path)
-    window = window_of(file, start, end)
-    indices = sample_frames(len(window), clips, frames, generator, middle) + window.start
-    pictures = read_indexed(file, indices.reshape(-1), size=size, fit=fit, backend=backend)
+
+    def choose(file: VideoIndex) -> np.ndarray:
+        window = window_of(file, start, end)
+        return sample_frames(len(window), clips, frames, generator, middle) + window.start
+
+    pictures = _read(path, choose, size=size, fit=fit, backend=backend)
     return pictures.unflatten(0, (clips, frames))
 
 
@@ -104,8 +107,22 @@ def read_all(
     Raises:
         VideoError: the file cannot be read; one sentence that names it.
     """
+    return _read(path, lambda file: np.arange(file.info.frames), size=size, backend=backend)
+
+
+def _read(
+    path: str | Path, choose: Callable[[VideoIndex], np.ndarray], **options: Any
+) -> torch.Tensor:
+    """The frames that `choose` takes of an index: uint8 [n, 3, height, width]."""
     file = open_index(path)
-    return read_indexed(file, range(file.info.frames), size=size, backend=backend)
+    try:
+        return read_indexed(file, choose(file), **options)
+    except DamagedError:
+        if file.counted or file.pictures:
+            raise
+        # One flaw does not condemn a film: choose among the frames that can be decoded.
+        file = index.build_index(path, decode=True)
+        return read_indexed(file, choose(file), **options)
 
 
 def open_index(path: str | Path) -> VideoIndex:
