@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from snpkit.errors import VideoError
-from snpkit.video.container import check_file, check_pixels
+from snpkit.video.container import check_file, check_pixels, too_large
 from snpkit.video.index import VideoIndex, VideoInfo
 from snpkit.video.suffixes import is_image_name
 
@@ -182,5 +182,7 @@ def _opened(path: Path) -> Iterator[Any]:
         raise
     except PermissionError:
         raise VideoError(f"{path} may not be read; change its access rights.") from None
-    except Exception:  # Pillow's readers raise nearly everything, bombs included
+    except Image.DecompressionBombError:
+        raise too_large(path, "far too many") from None
+    except Exception:  # Pillow's readers raise nearly everything
         raise VideoError(f"{path} is not a whole image; fetch or export it again.") from None

@@ -12,16 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from snpkit.video.container import (
-    Filters,
-    check_pixels,
-    damaged,
-    decoded,
-    has_format,
-    open_film,
-    turns,
-    upright,
-)
+from snpkit.video.container import check_pixels, damaged, decoded, has_format, open_film
+from snpkit.video.orientation import TURNS, Filters, says_upright, swaps_sides, upright
 
 
 @dataclass(frozen=True)
@@ -77,12 +69,15 @@ _STAMPED = ("mp4", "matroska", "mpegts", "flv")
 # In these, recordings are cut and joined anywhere, and their clocks start anew.
 _JOINED = ("mpegts", "mpeg")
 _LONGEST_GAP = 10.0  # seconds; there ffmpeg takes a longer one for such a new start
+_NONE = -(2**63)  # no time stamp
+_KEY, _HIDDEN, _CORRUPT = 1, 2, 4  # bits that tell about a packet
 
 
 def build_index(path: str | Path, *, decode: bool = False) -> VideoIndex:
     """Find the pictures of a video file.
 
     Args:
+        path: the file.
         decode: decode them all once, to count those alone that can be decoded.
 
     Raises:
@@ -98,10 +93,6 @@ def build_index(path: str | Path, *, decode: bool = False) -> VideoIndex:
         raise damaged(path) from None
 
 
-_NONE = -(2**63)  # no time stamp
-_KEY, _HIDDEN, _CORRUPT = 1, 2, 4
-
-
 def _from_packets(path: Path) -> VideoIndex | None:
     """The index by the headers of the packets; None = only decoding tells."""
     numbers, first = array("q"), None  # numbers alone: packets would hold the whole film in memory
@@ -109,49 +100,45 @@ def _from_packets(path: Path) -> VideoIndex | None:
         check_pixels(path, stream.codec_context.width, stream.codec_context.height)
         for packet in container.demux(stream):
             if packet.size:
-                flags = _KEY * packet.is_keyframe + _HIDDEN * packet.is_discard
-                flags += _CORRUPT * packet.is_corrupt
-                numbers.extend((_or_none(packet.pts), _or_none(packet.dts), packet.duration or 0))
-                numbers.append(flags)
+                flags = packet.is_keyframe | packet.is_discard << 1 | packet.is_corrupt << 2
+                stamps = _or_none(packet.pts), _or_none(packet.dts)
+                numbers.extend((*stamps, packet.duration or 0, flags))
                 if first is None and packet.is_keyframe:
-                    first = _First.of(stream.codec_context, packet)
+                    first = _First.of(path, container, stream, packet)
         pts, dts, spans, flags = np.array(numbers, dtype=np.int64).reshape(-1, 4).T
         joined = has_format(container, *_JOINED)
         promised = stream.frames if has_format(container, "mp4") else 0
         if len(pts) < max(promised, 1) or (flags[-1] & _CORRUPT and not joined):
             raise damaged(path)
-        shown = flags & _HIDDEN == 0  # what an edit list hides is decoded but never shown
         keys = np.flatnonzero(flags & _KEY)
+        # What an edit list hides is decoded but never shown.
+        order = np.flatnonzero(flags & _HIDDEN == 0)
+        order = order[np.argsort(pts[order])]
+        stamps = pts[order]
         trusted = (
             has_format(container, *_STAMPED)
             and first is not None
+            and len(order) > 0
             and not (flags & _CORRUPT).any()
             and not (joined and (np.diff(dts) < 0).any())
-            and pts.min() > _NONE
-            and shown.any()
-            and len(np.unique(pts[shown])) == shown.sum()
+            and stamps[0] > _NONE
+            and (np.diff(stamps) > 0).all()
         )
         if not trusted:
             return None
-        if keys[0] > 0 or (pts[shown] < pts[0]).any():
+        if keys[0] > 0 or stamps[0] < pts[0]:
             # It begins inside a group of pictures: decoding the first groups tells what is lost.
             if len(keys) < 2:
                 return None
             second = pts[keys[1]]
-            shown &= (pts >= second) | np.isin(pts, _decodable(path, int(second)))
-        order = np.flatnonzero(shown)[np.argsort(pts[shown])]
-        stamps = pts[order]
-        times, duration = _times(stamps, spans[order], stream, joined)
-        return VideoIndex(
-            path=path,
-            info=first.info(len(stamps), duration),
+            order = order[(stamps >= second) | np.isin(stamps, _decodable(path, second))]
+            stamps = pts[order]
+        return first.index(
+            path, stream, stamps, spans[order], joined,
             stamps=stamps,
-            times=times,
-            duration=duration,
             keyframes=np.unique(np.searchsorted(stamps, np.sort(pts[keys]))),
-            filters=first.filters,
             plain=_is_plain(container, pts, flags) and first.known_to_decord(container),
-        )
+        )  # fmt: skip
 
 
 def _from_frames(path: Path) -> VideoIndex:
@@ -160,24 +147,16 @@ def _from_frames(path: Path) -> VideoIndex:
     with open_film(path) as (container, stream):
         for frame in decoded(container, stream, strict=False):
             numbers.extend((_or_none(frame.pts), _or_none(frame.dts), frame.duration or 0))
-            if first is None:
-                first = _First(frame.width, frame.height, upright(frame))
+            first = first or _First(frame.width, frame.height, upright(frame))
         if first is None:
             raise damaged(path)
         pts, dts, spans = np.array(numbers, dtype=np.int64).reshape(-1, 3).T
         # AVI has no presentation times, and guessed ones may run back: ffmpeg, too, counts faults.
-        stamps = dts if _faults(pts) > _faults(dts) else pts
-        times, duration = _times(stamps, spans, stream, has_format(container, *_JOINED))
-        return VideoIndex(
-            path=path,
-            info=first.info(len(stamps), duration),
-            stamps=np.arange(len(stamps)),
-            times=times,
-            duration=duration,
-            keyframes=np.zeros(1, dtype=np.int64),
-            filters=first.filters,
-            counted=True,
-        )
+        times = dts if _faults(pts) > _faults(dts) else pts
+        return first.index(
+            path, stream, times, spans, has_format(container, *_JOINED),
+            stamps=np.arange(len(pts)), keyframes=np.zeros(1, dtype=np.int64), counted=True,
+        )  # fmt: skip
 
 
 def _or_none(stamp: int | None) -> int:
@@ -196,14 +175,14 @@ def _decodable(path: Path, end: int) -> list[int]:
         for frame in decoded(container, stream, strict=False):
             if frame.pts is not None and frame.pts >= end:
                 break
-            stamps.append(frame.pts)
+            stamps.append(_or_none(frame.pts))
     return stamps
 
 
 def _times(
     stamps: np.ndarray, spans: np.ndarray, stream: Any, joined: bool
 ) -> tuple[np.ndarray, float]:
-    """When pictures appear, and when the last one leaves the screen, in seconds.
+    """When pictures appear [frames], and when the last one leaves the screen, in seconds.
 
     Args:
         stamps: int64 [frames], in the order in which they are shown; _NONE = unknown.
@@ -219,9 +198,9 @@ def _times(
     times = (stamps - stamps[0]) * float(unit)
     gaps, steps = np.diff(times), np.where(spans > 0, spans * float(unit), float(usual))
     seams = (gaps < 0) | (gaps > _LONGEST_GAP) & joined
-    times[1:] += np.cumsum(np.where(seams, steps[:-1] - gaps, 0.0))
     last = int(spans[-1]) * unit or usual
     if seams.any():
+        times[1:] += np.cumsum(np.where(seams, steps[:-1] - gaps, 0.0))
         return times, float(times[-1]) + float(last)
     return times, float(int(stamps[-1] - stamps[0]) * unit + last)
 
@@ -233,40 +212,48 @@ class _First:
     width: int
     height: int
     filters: Filters
-    of_stream: bool = False  # that of the coded stream, not of the container
+    coded: bool = False  # they come from the coded picture itself, not from the container
 
     @classmethod
-    def of(cls, context: Any, packet: Any) -> "_First | None":
-        """The picture of a packet, the first one given to a decoder; None = it gives none."""
+    def of(cls, path: Path, container: Any, stream: Any, packet: Any) -> "_First | None":
+        """The picture of the first packet given to a decoder; None = it gives none."""
         import av
 
+        context = stream.codec_context
         try:
+            if has_format(container, "mp4") and says_upright(path, stream, packet):
+                return cls(context.width, context.height, ())
             frame = (context.decode(packet) + context.decode(None))[0]
-            filters = upright(frame)
-            of_stream = False
-            if filters:
+            first = cls(frame.width, frame.height, upright(frame))
+            if first.filters:
                 bare = av.CodecContext.create(context.name, "r")
-                bare.extradata = context.extradata
-                of_stream = bool(upright((bare.decode(packet) + bare.decode(None))[0]))
+                bare.thread_count, bare.extradata = 1, context.extradata
+                first.coded = bool(upright((bare.decode(packet) + bare.decode(None))[0]))
         except (av.FFmpegError, IndexError):
             return None
-        return cls(frame.width, frame.height, filters, of_stream)
+        return first
 
-    def info(self, frames: int, duration: float) -> VideoInfo:
-        """The size of the film."""
-        width, height = self.width, self.height
-        if turns(self.filters):
-            width, height = height, width
-        return VideoInfo(frames, width, height, frames / duration)
+    def index(
+        self,
+        path: Path,
+        stream: Any,
+        stamps_shown: np.ndarray,
+        spans: np.ndarray,
+        joined: bool,
+        **facts: Any,
+    ) -> VideoIndex:
+        """The index of a film that begins with this picture; for the arguments see `_times`."""
+        times, duration = _times(stamps_shown, spans, stream, joined)
+        turned = swaps_sides(self.filters)
+        width, height = (self.height, self.width) if turned else (self.width, self.height)
+        info = VideoInfo(len(times), width, height, len(times) / duration)
+        known = {"times": times, "duration": duration, "filters": self.filters}
+        return VideoIndex(path, info, **known, **facts)
 
     def known_to_decord(self, container: Any) -> bool:
         """Whether decord, too, shows it upright: it reads angles, and those of mp4 files alone."""
-        return not self.filters or (
-            has_format(container, "mp4") and not self.of_stream and self.filters in _ANGLES
-        )
-
-
-_ANGLES = ((("transpose", "clock"),), (("transpose", "cclock"),), (("hflip", ""), ("vflip", "")))
+        in_header = has_format(container, "mp4") and not self.coded
+        return not self.filters or (in_header and self.filters in TURNS)
 
 
 def _is_plain(container: Any, pts: np.ndarray, flags: np.ndarray) -> bool:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from snpkit.video.container import Filters, damaged, decoded, open_film
+from snpkit.video.container import damaged, decoded, open_film
 from snpkit.video.index import VideoIndex
+from snpkit.video.orientation import Filters
 
 
 def decode(index: VideoIndex, wanted: np.ndarray, width: int, height: int) -> np.ndarray:

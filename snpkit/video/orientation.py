@@ -1,0 +1,89 @@
+"""Which way up a film is: its display matrix, as ffmpeg's filters that show it upright."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Filters = tuple[tuple[str, str], ...]  # names, arguments
+
+# What ffmpeg does for the signs of a display matrix (a, b, 0, c, d, 0, x, y, 1).
+_UPRIGHT: dict[tuple[int, ...], Filters] = {
+    (1, 0, 0, 1): (),
+    (-1, 0, 0, 1): (("hflip", ""),),
+    (1, 0, 0, -1): (("vflip", ""),),
+    (-1, 0, 0, -1): (("hflip", ""), ("vflip", "")),
+    (0, 1, -1, 0): (("transpose", "clock"),),
+    (0, -1, 1, 0): (("transpose", "cclock"),),
+    (0, 1, 1, 0): (("transpose", "cclock_flip"),),
+    (0, -1, -1, 0): (("transpose", "clock_flip"),),
+}
+TURNS = tuple(_UPRIGHT[signs] for signs in ((0, 1, -1, 0), (0, -1, 1, 0), (-1, 0, 0, -1)))
+_ONE_DEGREE = math.sin(math.radians(1))
+
+
+def upright(frame: Any) -> Filters:
+    """What ffmpeg does to a PyAV frame before it shows it."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+        if matrix is None:
+            return ()
+        a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    except ValueError:  # a kind of side data that PyAV has no name for: only the angle is known
+        angle = math.radians(frame.rotation)
+        a, b, c, d = math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
+    across, down = math.hypot(a, c), math.hypot(b, d)
+    if not across or not down:
+        return ()
+    axes = a / across, b / down, c / across, d / down
+    signs = tuple(round(axis) for axis in axes)
+    if max(abs(axis - sign) for axis, sign in zip(axes, signs, strict=True)) < _ONE_DEGREE:
+        return _UPRIGHT.get(signs, ())
+    return (("rotate", f"{round(math.degrees(math.atan2(axes[1], axes[0])))}*PI/180"),)
+
+
+def swaps_sides(filters: Filters) -> bool:
+    """Whether width and height change places."""
+    return any(name == "transpose" for name, _ in filters)
+
+
+# The nine numbers of a display matrix that leaves the picture as it is, as an mp4 file holds them.
+_IDENTITY = np.array([1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30], dtype=">i4").tobytes()
+_LONGEST_HEADER = 1 << 24
+
+
+def says_upright(path: Path, stream: Any, packet: Any) -> bool:
+    """Whether the bytes of an mp4 file tell that nothing turns its H.264 film, without decoding.
+
+    Args:
+        path: the file.
+        stream: PyAV's stream of it.
+        packet: the first one with a key frame.
+    """
+    import av
+
+    header = _movie_header(path)
+    # The film has a matrix, and each of its tracks; and so may its coded pictures.
+    matrices = header.count(b"mvhd") + header.count(b"tkhd")
+    if stream.codec_context.name != "h264" or not 0 < matrices <= header.count(_IDENTITY):
+        return False
+    extract = "h264_metadata=display_orientation=extract"
+    bitstream = av.bitstream.BitStreamFilterContext(extract, in_stream=stream)
+    copies = bitstream.filter(av.Packet(bytes(packet)))  # it keeps what it is given
+    return not any(copy.has_sidedata("display_matrix") for copy in copies)
+
+
+def _movie_header(path: Path) -> bytes:
+    """The `moov` box of an mp4 file, or nothing if it is laid out in another way, or very long."""
+    with open(path, "rb") as file:
+        while len(head := file.read(8)) == 8:
+            size, skip = int.from_bytes(head[:4], "big"), 8
+            if size == 1:
+                size, skip = int.from_bytes(file.read(8), "big"), 16
+            if not skip <= size < 1 << 62:
+                break
+            if head[4:] == b"moov":
+                return file.read(size - skip) if size < _LONGEST_HEADER else b""
+            file.seek(size - skip, 1)
+    return b""
