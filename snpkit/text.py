@@ -1,11 +1,56 @@
-"""Text as people read it: tables, durations, sizes, and names that cannot act on a terminal."""
+"""Text as people read it: captions, tables, durations, and names that cannot act on a terminal."""
 
+import html
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
+from html.entities import html5
 
 # Control characters but tab and newline (C0, DEL, C1), and marks that turn the reading direction.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+_ENTITY = re.compile("&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]*)(;?)")
+_WITHOUT_SEMICOLON = ("amp", "quot", "lt", "gt", "nbsp")  # often seen so; "&copy" may be a word
+# Letters and signs of Unicode that have no shape: fillers of Hangul, the empty Braille cell; and
+# the sign for what could not be decoded.
+_SHAPELESS = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffd")
+
+
+def is_empty(text: str) -> bool:
+    """Whether a text shows nothing: it holds only blanks, marks and characters without a shape.
+
+    This is what an empty caption, option or name is everywhere. Whatever BERT's tokenizer makes no
+    token of is empty.
+    """
+    return not any(map(_is_visible, text))
+
+
+def _is_visible(character: str) -> bool:
+    return (
+        character.isprintable()
+        and not character.isspace()
+        and character not in _SHAPELESS
+        and not unicodedata.category(character).startswith("M")  # an accent without its letter
+    )
+
+
+def clean_caption(text: str) -> str:
+    """A caption as it goes into a manifest: HTML entities decoded once, no blanks around it.
+
+    "Tom &amp; Jerry" becomes "Tom & Jerry", and "&amp;lt;" becomes "&lt;". What is no entity stays:
+    "R&D; more", "black&region".
+    """
+    return _ENTITY.sub(_decoded, text).strip()
+
+
+def _decoded(entity: re.Match[str]) -> str:
+    name, closed = entity[1], entity[2]
+    if name.startswith("#"):
+        known = True
+    else:
+        known = f"{name};" in html5 if closed else name in _WITHOUT_SEMICOLON
+    return html.unescape(f"&{name};") if known else entity[0]
 
 
 def printable(text: str) -> str:

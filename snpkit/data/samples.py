@@ -18,6 +18,7 @@ from typing import Any
 import snpkit
 from snpkit.errors import AnnotationError, UserError
 from snpkit.files import inside, open_regular, write_text
+from snpkit.text import is_empty
 
 _KINDS = ("video", "image")
 _FIELDS = ("id", "video", "caption", "split", "kind", "start", "end")
@@ -59,6 +60,10 @@ class VideoText:
             _check_seconds(name, getattr(self, name))
         if self.end is not None and self.end <= (self.start or 0):
             raise AnnotationError(f'"end" is {self.end:g}; it must come after "start"')
+        options = self.extra.get("options")  # of multiple choice; what else there is stays as it is
+        for place, option in enumerate(options if isinstance(options, list) else ()):
+            if isinstance(option, str):
+                _check_text(f"options[{place}]", option)
         taken = sorted(set(_FIELDS) & set(self.extra))
         if taken:
             raise AnnotationError(f'"extra" holds {taken[0]!r}, which is the name of a field')
@@ -249,12 +254,12 @@ def _decode(line: str) -> Any:
 def _check_text(name: str, value: Any) -> None:
     if not isinstance(value, str):
         raise AnnotationError(f'"{name}" is {_show(value)}; it must be text')
-    if not value.strip():
-        raise AnnotationError(f'"{name}" is empty; write one or take the line out')
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
         raise AnnotationError(f'"{name}" holds half a character (a lone surrogate)') from None
+    if is_empty(value):
+        raise AnnotationError(f'"{name}" is empty; write one or take the line out')
 
 
 def _check_seconds(name: str, value: Any) -> None:

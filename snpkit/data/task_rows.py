@@ -18,6 +18,7 @@ from snpkit.data.cache import clip_name
 from snpkit.data.samples import VideoText
 from snpkit.errors import UserError
 from snpkit.language.tokenizer import encode_captions
+from snpkit.text import is_empty
 
 Encoded = tuple[Tensor, Tensor]  # input_ids, attention_mask
 
@@ -81,6 +82,9 @@ def check_rows(task: str, rows: Sequence[VideoText]) -> None:
                 f'{row.id} has no "options" with a "label"; multiple choice needs rows such as '
                 "those of choices.jsonl of a generated corpus."
             )
+        for place, option in enumerate(options):
+            if not isinstance(option, str) or is_empty(option):
+                raise UserError(f"{row.id}: option {place} is {option!r}; it must be text.")
         count = count or len(options)
         if len(options) != count or not 0 <= label < count or count < 2:
             raise UserError(

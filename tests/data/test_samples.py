@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from snpkit.data import samples
 from snpkit.data.samples import Manifest, VideoText, sample_manifest, samples_folder
 from snpkit.errors import AnnotationError, UserError
+from snpkit.text import is_empty
 
 GOOD = {"id": "1", "video": "videos/a.mp4", "caption": "a kite falls", "split": "train"}
 
@@ -28,7 +29,9 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(plain, inner),
     max_leaves=5,
 )
-texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(
+    lambda text: not is_empty(text)
+)
 rows = st.builds(
     VideoText,
     id=texts,
@@ -93,6 +96,8 @@ def test_a_path_that_leaves_is_refused_after_rows_that_stay(tmp_path, video):
         (GOOD | {"caption": ["a"]}, '"caption" is'),
         (GOOD | {"caption": ""}, '"caption" is empty'),
         (GOOD | {"caption": " \n\t"}, '"caption" is empty'),
+        (GOOD | {"caption": "\u200b"}, '"caption" is empty'),
+        (GOOD | {"options": ["a kite", "\u200b"]}, '"options[1]" is empty'),
         (GOOD | {"caption": "\ud800"}, "half a character"),
         (GOOD | {"split": ""}, '"split" is empty'),
         (GOOD | {"kind": "film"}, '"kind" is'),

@@ -182,6 +182,7 @@ def test_answers_outside_the_label_set_are_wrong_and_counted(pipeline):
         ("multichoice", {"options": "red"}, 'has no "options"'),
         ("multichoice", {"label": 5}, "label 5"),
         ("multichoice", {"options": ["one"], "label": 0}, "1 options"),
+        ("multichoice", {"options": ["one", 2], "label": 0}, "option 1 is 2"),
     ],
 )
 def test_rows_that_do_not_fit_are_named(task, changes, said):
