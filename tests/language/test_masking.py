@@ -1,6 +1,7 @@
 """Masking: true labels, exact quotas, significant words first, 80/10/10, real replacements."""
 
 import math
+from collections import Counter
 
 import pytest
 import torch
@@ -277,14 +278,7 @@ def test_vocabulary_leaves_out_special_and_unused_tokens():
 
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[", "dog", "##s", "run"]
     tokenizer = BertTokenizer(vocab={token: index for index, token in enumerate(tokens)})
-    counts = WordCounts.from_dict(
-        {
-            "counts": {"run": {"VERB": 3}, "fly": {"VERB": 1}},
-            "examples": {},
-            "captions": 3,
-            "limit": 0,
-        }
-    )
+    counts = WordCounts({"run": Counter(VERB=3), "fly": Counter(VERB=1)})
     built = MaskVocabulary.build(tokenizer, SignificanceTable.from_counts(counts))
     assert built.mask_id == 4
     assert built.word_token_ids.tolist() == [6, 7, 8, 9]

@@ -115,6 +115,11 @@ def test_a_damaged_state_is_one_clear_error(source, tmp_path):
     state.write_text("{")
     with pytest.raises(UserError, match="unfinished is not JSON"):
         mine_file(source, tmp_path / "table.json", progress=False)
+    key = mining._key(source) | {"field": None, "examples": 3}
+    for counts in (None, [], {"counts": 3}, {"counts": {"a": 3}}, {"counts": {"a": {"NOUN": "x"}}}):
+        state.write_text(json.dumps({"key": key, "counts": counts}))
+        with pytest.raises(UserError, match="unfinished is damaged"):
+            mine_file(source, tmp_path / "table.json", progress=False)
     assert mine_file(source, tmp_path / "table.json", progress=False, resume=False)
 
 

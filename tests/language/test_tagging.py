@@ -9,8 +9,8 @@ from snpkit.errors import UserError
 from snpkit.language import tagging
 from snpkit.language.tagging import (
     MAX_CHARACTERS,
+    lemmas_of,
     load_tagger,
-    map_batches,
     tag_captions,
     tagging_accuracy,
 )
@@ -44,14 +44,24 @@ def test_clear_sentences_are_tagged_right():
 
 @pytest.mark.parametrize(
     "caption",
-    [*CAPTIONS, "", "  two   spaces \n", "<b>bold</b> 😀 naïve well-known isn't", "x" * 300],
-)
+    [
+        *CAPTIONS, "", "  two   spaces \n", "<b>bold</b> 😀 naïve well-known isn't", "x" * 300,
+        "İSTANBUL İs Red",  # its first letter is two in lower case
+    ],
+)  # fmt: skip
 def test_offsets_point_into_the_caption(caption):
     words = next(tag_captions([caption]))
     assert all(caption[word.start : word.end] == word.text for word in words)
     assert not any(word.text.isspace() for word in words)
     covered = "".join(word.text for word in words)
     assert covered == "".join(caption.split())
+
+
+@pytest.mark.parametrize("change", [str.upper, str.title, str.capitalize])
+def test_capitals_change_nothing(change):
+    for plain, other in zip(*map(tag_captions, (CAPTIONS, map(change, CAPTIONS))), strict=True):
+        assert [word.pos for word in other] == [word.pos for word in plain]
+        assert [word.start for word in other] == [word.start for word in plain]
 
 
 def test_only_what_is_needed_is_loaded():
@@ -63,6 +73,8 @@ def test_lemmas_only_when_asked():
     assert {word.lemma for word in next(tag_captions(CAPTIONS[1:]))} == {""}
     lemmas = {w.text: w.lemma for w in next(tag_captions(CAPTIONS[1:], lemmas=True))}
     assert (lemmas["dogs"], lemmas["running"]) == ("dog", "run")
+    pairs = [("running", "VERB"), ("ran", "VERB"), ("leaves", "NOUN"), ("leaves", "VERB")]
+    assert lemmas_of(pairs) == ["run", "run", "leaf", "leave"]
 
 
 def test_the_order_stays_and_a_generator_is_read_as_needed():
@@ -79,30 +91,17 @@ def test_the_order_stays_and_a_generator_is_read_as_needed():
     assert [words[-1].text for words in tagged] == [str(n) for n in range(1, 40)]
 
 
-def test_processes_give_what_one_process_gives():
-    captions = [
-        f"{number} dogs run over the {colour} hill"
-        for number in range(30)
-        for colour in ("red", "blue")
-    ]
-    alone = list(tag_captions(captions))
-    assert list(tag_captions(captions, workers=2, batch_size=7)) == alone
-
-
-def _end_the_process(captions):
-    import os
-
-    os._exit(1)
-
-
-def test_a_dying_process_is_one_clear_error():
-    with pytest.raises(UserError, match="fewer workers"):
-        list(map_batches(_end_the_process, ["a", "b"], size=1, workers=2))
-
-
 def test_an_endless_caption_is_tagged_up_to_a_limit():
     words = next(tag_captions(["dog " * MAX_CHARACTERS]))
     assert words[-1].end <= MAX_CHARACTERS and len(words) == MAX_CHARACTERS // 4
+
+
+@pytest.mark.timeout(30)
+def test_an_endless_word_costs_no_time():
+    """spaCy takes a minute for the brackets alone."""
+    captions = ["a dog " + "(" * MAX_CHARACTERS, "a dog " + "x" * 10**6]
+    for words in tag_captions(captions):
+        assert [word.text for word in words] == ["a", "dog"]
 
 
 def test_a_missing_model_names_the_command(monkeypatch):

@@ -10,11 +10,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TextIO
 
 from snpkit.errors import AnnotationError
 from snpkit.files import open_regular
-from snpkit.language.caption_files import JsonStream
+
+_BLOCK = 1 << 16  # characters read at a time from a JSON file
 
 
 class Record(NamedTuple):
@@ -144,7 +145,59 @@ def _finite(digits: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
-class _Stream(JsonStream):
+class _JsonStream:
+    """The elements of a JSON file's arrays, one at a time: the file may exceed the memory."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file, self.text, self.place, self.ended = file, "", 0, False
+        self.decode = json.JSONDecoder().raw_decode
+
+    def value(self) -> Any:
+        """One complete value; reads on until it is whole."""
+        self.peek()
+        while True:
+            try:
+                value, end = self.decode(self.text, self.place)
+                # A number at the very end of the text may go on in the next block.
+                if end < len(self.text) or self.ended:
+                    self.place = end
+                    return value
+            except json.JSONDecodeError:
+                if self.ended:
+                    raise
+            self.fill()
+
+    def peek(self) -> str:
+        """The next character that is not white space, "" at the end of the file."""
+        while True:
+            while self.place < len(self.text):
+                if not self.text[self.place].isspace():
+                    return self.text[self.place]
+                self.place += 1
+            if self.ended:
+                return ""
+            self.fill()
+
+    def next_mark(self) -> str:
+        mark = self.peek()
+        self.place += 1
+        return mark
+
+    def expect(self, mark: str) -> None:
+        if self.next_mark() != mark:
+            self.fail()
+
+    def fill(self) -> None:
+        # Blocks grow with what is held back, so that a very long value is not parsed too often.
+        rest = self.text[self.place :]
+        block = self.file.read(max(_BLOCK, len(rest)))
+        self.text, self.place, self.ended = rest + block, 0, not block
+
+    def fail(self) -> None:
+        raise json.JSONDecodeError("unexpected text", self.text, min(self.place, len(self.text)))
+
+
+class _Stream(_JsonStream):
     """The same reader, which also says in which list an item stands."""
 
     def __init__(self, file: Any) -> None:
