@@ -5,11 +5,13 @@ they are. Source: paper, Masked Significant Semantic Modeling. One rule differs 
 is masked with all its pieces (`unit="word"`), because a lone visible piece gives the word away.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from snpkit.language.tokenizer import CaptionBatch
 
@@ -42,11 +44,16 @@ class MaskVocabulary:
         mask_id: id of [MASK].
         word_token_ids: int64 [n], real tokens (no special, no [unused]): replacements for MLM.
         significant_token_ids: int64 [m], tokens that are significant words: replacements for MSSM.
+        same_lemma: share, in [0, 1], of the words that MSSM replaces which become another form of
+            themselves ("run" -> "runs") where there is one, and not another significant word.
+        forms: int64 [vocabulary, most], the tokens that are other forms of each, then -1.
     """
 
     mask_id: int
     word_token_ids: Tensor
     significant_token_ids: Tensor
+    same_lemma: float = 0.0
+    forms: Tensor | None = None
 
     def __post_init__(self) -> None:
         # Sorted, each id once: `_another` draws evenly and searches them.
@@ -55,7 +62,11 @@ class MaskVocabulary:
 
     @classmethod
     def build(
-        cls, tokenizer: "BertTokenizer", table: "SignificanceTable | None" = None
+        cls,
+        tokenizer: "BertTokenizer",
+        table: "SignificanceTable | None" = None,
+        *,
+        same_lemma: float = 0.0,
     ) -> "MaskVocabulary":
         """Collect them; without significant words in the vocabulary MSSM takes any real token."""
         special = set(tokenizer.all_special_tokens)
@@ -64,12 +75,32 @@ class MaskVocabulary:
             for token, index in tokenizer.get_vocab().items()
             if token not in special and not token.startswith("[unused")
         }
-        significant = [i for t, i in real.items() if table is not None and table.is_significant(t)]
+        significant = {
+            t: i for t, i in real.items() if table is not None and table.is_significant(t)
+        }
         return cls(
             mask_id=tokenizer.mask_token_id,
             word_token_ids=torch.tensor(list(real.values())),
-            significant_token_ids=torch.tensor(significant or list(real.values())),
+            significant_token_ids=torch.tensor(list((significant or real).values())),
+            same_lemma=same_lemma,
+            forms=_forms(significant, table, len(tokenizer)) if same_lemma and table else None,
         )
+
+
+def _forms(tokens: dict[str, int], table: "SignificanceTable", vocabulary: int) -> Tensor:
+    """int64 [vocabulary, most]: the tokens of the same lemma and part of speech, then -1."""
+    from snpkit.language.tagging import lemmas_of
+
+    pairs = [(token, part) for token in tokens for part in table.parts_of(token)]
+    families: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for (token, part), lemma in zip(pairs, lemmas_of(pairs), strict=True):
+        families[lemma, part].add(tokens[token])
+    others: list[set[int]] = [set() for _ in range(vocabulary)]
+    for family in families.values():
+        for token in family:
+            others[token] |= family - {token}
+    rows = [torch.tensor([*sorted(forms), -1]) for forms in others]
+    return pad_sequence(rows, batch_first=True, padding_value=-1)
 
 
 class _Units(NamedTuple):
@@ -109,12 +140,7 @@ def mask_tokens(
         unit: "token" as BERT does, or "word" to take words with all their pieces.
     """
     nothing = torch.zeros_like(batch.word_ids, dtype=torch.bool)
-    units = _units(batch.word_ids, unit)
-    order = _order(units, nothing, generator)
-    chosen = _choose(units, order, ratio)
-    return _replace(
-        batch.input_ids, units, chosen, vocabulary.word_token_ids, vocabulary.mask_id, generator
-    )
+    return _mask(batch, nothing, vocabulary, vocabulary.word_token_ids, ratio, generator, unit)
 
 
 def mask_significant(
@@ -134,19 +160,11 @@ def mask_significant(
 
     Args:
         significant: bool [batch, tokens], from `significance_of` with the same `unit`.
+        vocabulary: what may be written; with its `same_lemma`, other forms of the word too.
         unit: "word", or "token" for the reference's way of choosing single tokens.
     """
-    units = _units(batch.word_ids, unit)
-    order = _order(units, significant, generator)
-    chosen = _choose(units, order, ratio)
-    return _replace(
-        batch.input_ids,
-        units,
-        chosen,
-        vocabulary.significant_token_ids,
-        vocabulary.mask_id,
-        generator,
-    )
+    candidates, forms = vocabulary.significant_token_ids, vocabulary.forms
+    return _mask(batch, significant, vocabulary, candidates, ratio, generator, unit, forms)
 
 
 def draw_significant_positions(
@@ -201,23 +219,37 @@ def _choose(units: _Units, order: Tensor, ratio: float) -> Tensor:
     return torch.zeros_like(take).scatter(1, order, take)
 
 
-def _replace(
-    input_ids: Tensor,
-    units: _Units,
-    chosen: Tensor,
+def _mask(
+    batch: CaptionBatch,
+    first: Tensor,
+    vocabulary: MaskVocabulary,
     candidates: Tensor,
-    mask_id: int,
+    ratio: float,
     generator: torch.Generator | None,
+    unit: Unit,
+    forms: Tensor | None = None,
 ) -> Masked:
-    """80 % [MASK], 10 % another token of `candidates`, 10 % unchanged, decided per unit."""
+    """Of the chosen units 80 % [MASK], 10 % another token of `candidates`, 10 % unchanged.
+
+    Args:
+        first: bool [batch, tokens], the tokens whose units are chosen before all others.
+    """
+    ids, units = batch.input_ids, _units(batch.word_ids, unit)
+    chosen = _choose(units, _order(units, first, generator), ratio)
     hidden = chosen.gather(1, units.of_token) & units.real
     fate = _rand(chosen, generator).gather(1, units.of_token)  # [batch, tokens], same in a unit
-    other, known = _another(input_ids, candidates.to(input_ids.device), generator)
+    other, known = _another(ids, candidates.to(ids.device), generator)
+    if forms is not None:
+        form, there = _another_form(ids, forms.to(ids.device), generator)
+        # Not of a piece: "play" before "##ing" is no word of its own.
+        there &= units.size.gather(1, units.of_token) == 1
+        there &= _rand(ids, generator) < vocabulary.same_lemma
+        other, known = torch.where(there, form, other), known | there
     swap = hidden & (fate >= 0.8) & (fate < 0.9)
     # Without any other candidate the token is masked instead.
     masked = (hidden & (fate < 0.8)) | (swap & ~known)
-    replaced = torch.where(swap, other, input_ids).masked_fill(masked, mask_id)
-    return Masked(replaced, input_ids.masked_fill(~hidden, IGNORE))
+    replaced = torch.where(swap, other, ids).masked_fill(masked, vocabulary.mask_id)
+    return Masked(replaced, ids.masked_fill(~hidden, IGNORE))
 
 
 def _another(
@@ -235,9 +267,14 @@ def _another(
     return candidates[draw.clamp(max=len(candidates) - 1)], remaining > 0
 
 
-def _draw(weights: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-    device = generator.device if generator is not None else weights.device
-    return torch.multinomial(weights.to(device), count, generator=generator).to(weights.device)
+def _another_form(
+    input_ids: Tensor, forms: Tensor, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """A random other form of each token, and whether there is one."""
+    own = forms[input_ids]  # [batch, tokens, most]
+    count = (own >= 0).sum(-1)
+    draw = (_rand(input_ids, generator) * count).long()
+    return own.gather(-1, draw[..., None]).squeeze(-1), count > 0
 
 
 def _rand(like: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -193,7 +193,8 @@ class PreTrainingBatches(ShuffledSamples):
         """
         super().__init__(dataset, tokenizer, recipe, table)
         self.table = table
-        self.vocabulary = MaskVocabulary.build(tokenizer, table)
+        same_lemma = recipe.masking.same_lemma if recipe.masking.kind == "mssm" else 0.0
+        self.vocabulary = MaskVocabulary.build(tokenizer, table, same_lemma=same_lemma)
         self.words, self.mismatched = words, mismatched
         self.true_captions: dict[str, set[str]] = defaultdict(set)
         for row in dataset.manifest.rows if mismatched else ():

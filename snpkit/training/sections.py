@@ -128,6 +128,7 @@ class MaskingRecipe(Section):
 
     kind: Literal["mssm", "mlm"] = "mssm"  # significant words first, or any word
     ratio: float = Field(0.15, gt=0, lt=1)  # share of the caption's word tokens
+    same_lemma: Share = 0.0  # "mssm": of the replaced words, those that take another form instead
 
 
 class SignificanceRecipe(Section):

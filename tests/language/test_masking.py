@@ -285,3 +285,49 @@ def test_vocabulary_leaves_out_special_and_unused_tokens():
     assert built.significant_token_ids.tolist() == [9]
     without = MaskVocabulary.build(tokenizer)
     assert without.significant_token_ids.tolist() == [6, 7, 8, 9]
+
+
+LEMMA_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "run", "runs", "running", "dog",
+                "dogs", "red", "play", "##ing", "fly"]  # fmt: skip
+
+
+def forms_of(same_lemma):
+    from transformers import BertTokenizer
+
+    from snpkit.language.counting import WordCounts
+    from snpkit.language.significance import SignificanceTable
+
+    counts = {word: Counter(VERB=9) for word in ("run", "runs", "running", "play", "fly")}
+    counts |= {"dog": Counter(NOUN=5), "dogs": Counter(NOUN=5), "red": Counter(ADJ=5)}
+    tokenizer = BertTokenizer(vocab={token: place for place, token in enumerate(LEMMA_TOKENS)})
+    table = SignificanceTable.from_counts(WordCounts(counts))
+    return MaskVocabulary.build(tokenizer, table, same_lemma=same_lemma)
+
+
+def test_other_forms_are_tokens_of_the_same_lemma():
+    assert forms_of(0.0).forms is None
+    forms = [{LEMMA_TOKENS[i] for i in row if i >= 0} for row in forms_of(0.5).forms.tolist()]
+    found = dict(zip(LEMMA_TOKENS, forms, strict=True))
+    assert found["run"] == {"runs", "running"} and found["runs"] == {"run", "running"}
+    assert found["dogs"] == {"dog"} and found["dog"] == {"dogs"}
+    assert not any(found[token] for token in ("red", "play", "##ing", "fly", "[MASK]"))
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_so_many_replaced_words_take_another_form(share):
+    run, red, play = (LEMMA_TOKENS.index(word) for word in ("run", "red", "play"))
+    batch = make_batch([[1, 1, 2]] * 20_000)
+    batch.input_ids[:, 1:5] = torch.tensor([run, red, play, LEMMA_TOKENS.index("##ing")])
+    vocabulary, generator = forms_of(share), torch.Generator().manual_seed(0)
+    everything = batch.word_ids >= 0
+    masked = mask_significant(batch, everything, vocabulary, ratio=0.99, generator=generator)
+    changed = (masked.input_ids != batch.input_ids) & (masked.input_ids != MASK)
+    written = masked.input_ids[:, 1][changed[:, 1]]
+    own = (written == run + 1) | (written == run + 2)
+    by_chance = 2 / 7  # of the seven other significant words two are forms as well
+    expected = share + (1 - share) * by_chance
+    assert own.all() if share == 1 else within_binomial(int(own.sum()), len(own), expected)
+    assert within_binomial(int((written == run + 1).sum()), int(own.sum()), 0.5)
+    # A word without another form becomes any other word, as before; so do pieces of a word.
+    for place in (2, 3):
+        assert len(masked.input_ids[:, place][changed[:, place]].unique()) >= 7

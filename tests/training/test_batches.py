@@ -90,6 +90,9 @@ def test_mssm_hides_significant_words_and_mlm_any(parts):
             total += labelled.sum().item()
         shares[kind] = hidden / total
     assert shares["mssm"] == 1.0 and shares["mlm"] < 0.8
+    for kind, known in (("mssm", True), ("mlm", False)):
+        batches = make(parts, {"masking.kind": kind, "masking.same_lemma": 0.5})
+        assert (batches.vocabulary.forms is not None) == known
 
 
 def test_an_epoch_shows_every_sample_once_and_epochs_differ(parts):
