@@ -1,7 +1,9 @@
 """`snpkit.load(...)`: a model with its tokenizer, significance table and frame sampling."""
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,17 +94,54 @@ class Pipeline(Loaded):
         Returns:
             For each sentence at most `top_k` hits, best first.
         Raises:
-            UserError: no such folder, no video in it, or an empty sentence.
+            UserError: no such folder, no video in it, or a sentence without a word that the model
+            knows; `unknown_words` names those that it does not.
         """
         from snpkit.evaluation.search import search
 
         self._must_be_able("search", "similarity", "match videos")
         texts = [texts] if isinstance(texts, str) else list(texts)
+        for text in texts:
+            self.unknown_words(text)
         if self.model.config.architecture == "twin_tower":
             candidates = 0
         index = self.index(folder, cache=cache)
         options = {"top_k": top_k, "candidates": candidates}
         return search(self.model, self.tokenizer, texts, index, **options)
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text that the model has never met, in their order.
+
+        Those are words that hold an unknown token. With a tokenizer that was trained on the
+        model's own captions, and had room for all their words, every word in pieces is new too.
+
+        Raises:
+            UserError: none of its words is known; the model's answer would mean nothing.
+        """
+        from snpkit.language.tokenizer import known_words
+        from snpkit.text import is_empty
+
+        known = known_words(self.tokenizer, text, whole=self._cut_no_word)
+        if self.table is not None:  # a word in pieces may have been mined from the captions
+            known |= {word: True for word in known if word in self.table}
+        if not any(known.values()) and not is_empty(text):
+            some = ", ".join(self.table.significant_words[:3]) if self.table else ""
+            such = f", such as {some}" if some else ""
+            raise UserError(f"The model knows no word of {reprlib.repr(text)}; use its own{such}.")
+        return [word for word, there in known.items() if not there]
+
+    @cached_property
+    def _cut_no_word(self) -> bool:
+        """Whether all words of the training captions are whole words of the tokenizer."""
+        from snpkit.files import own_file
+        from snpkit.training.recipe import read_recipe
+
+        path = own_file(self.folder, "recipe.json")
+        recipe = read_recipe(path) if path else None
+        if recipe is None or recipe.task.name != "pretraining":  # other captions may have come
+            return False
+        own, size = recipe.data.tokenizer == "own", recipe.data.vocabulary_size
+        return own and len(self.tokenizer) < size
 
     def explain(
         self, caption: str, video: "str | Path | torch.Tensor", **options: Any

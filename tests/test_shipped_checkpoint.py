@@ -10,6 +10,7 @@ from snpkit.data.samples import Manifest, sample_manifest, samples_folder
 from snpkit.data.synthetic import CorpusSettings
 from snpkit.data.synthetic.plan import plan_corpus
 from snpkit.data.synthetic.render import render, write_video
+from snpkit.errors import UserError
 from snpkit.evaluation.retrieval import evaluate_retrieval
 
 CHECKPOINT = samples_folder() / "checkpoints" / "laptop"
@@ -67,6 +68,24 @@ def test_it_answers_a_sentence_about_the_sample_clips(pipeline):
     names = [[hit.path.name for hit in hits] for hits in found]
     right = sum(row.video.rpartition("/")[2] in hits for row, hits in zip(rows, names, strict=True))
     assert right >= 0.9 * len(rows)
+
+
+@pytest.mark.parametrize("text", ["红色的汽车", "\N{KITE}", "???", "xylophone", "<[PAD]>"])
+def test_a_search_for_words_that_it_has_never_seen_is_refused(pipeline, text):
+    with pytest.raises(UserError, match=r"knows no word of .* such as blue, yellow, pink"):
+        pipeline.search(text, samples_folder() / "generated")
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("A RED kite, falls!", []),
+        ("a hand moves a bottle \N{KITE}?!", ["hand", "bottle", "\N{KITE}"]),
+        ("dwindle", []),  # in pieces, but one of the training captions' words
+    ],
+)
+def test_it_names_words_that_it_has_never_seen(pipeline, text, unknown):
+    assert pipeline.unknown_words(text) == unknown
 
 
 def test_it_is_small_and_whole():

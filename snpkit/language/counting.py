@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from snpkit.errors import UserError
 from snpkit.language.tagging import MAX_CHARACTERS, TaggedWord, tag_captions
+from snpkit.language.tokenizer import LONGEST_WORD
 from snpkit.machine import available_cores
 from snpkit.spawning import check_main_guard
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 CHUNK = 1000  # captions that one worker takes at a time
 FEW = 8  # chunks that one process counts sooner than others have started
-LONGEST_WORD = 100  # characters; BERT's tokenizer makes [UNK] of a longer word
 
 
 def normal_form(word: str) -> str:

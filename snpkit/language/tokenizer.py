@@ -5,8 +5,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import punctuation
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from unicodedata import category
 
 import torch
 from torch import Tensor
@@ -26,6 +28,7 @@ _SETTINGS = {
     "padding_side", "pad_to_multiple_of", "pad_token_type_id", "truncation_side",
     "truncation_strategy",
 }  # fmt: skip
+LONGEST_WORD = 100  # characters; BERT's tokenizer makes [UNK] of a longer word
 _PREFIX = "##"  # marks a piece that continues a word
 
 
@@ -58,7 +61,9 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int = 2000) -> "BertTok
     """Train a lower-case WordPiece tokenizer on captions.
 
     Merges run until every word of the captions is one token or `vocab_size` is reached, the most
-    frequent pairs first. The same captions give the same vocabulary in every process.
+    frequent pairs first. The same captions give the same vocabulary in every process. Words of more
+    than `LONGEST_WORD` characters are left out: the tokenizer makes [UNK] of them, and the time of
+    training grows with the square of a word's length.
 
     Args:
         captions: texts to learn from. They are gone through twice and not held in memory; of an
@@ -77,12 +82,17 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int = 2000) -> "BertTok
     if vocab_size < 32:
         raise UserError(f"A vocabulary of {vocab_size} tokens is too small; take at least 32.")
     model = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    model.normalizer = normalizers.BertNormalizer(lowercase=True)
-    model.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    model.normalizer = normalizer = normalizers.BertNormalizer(lowercase=True)
+    model.pre_tokenizer = cutter = pre_tokenizers.BertPreTokenizer()
     captions = list(captions) if iter(captions) is captions else captions
 
     def texts() -> Iterator[str]:
-        return map(model.normalizer.normalize_str, captions)
+        # Nothing of `model` is asked here: it is locked while it is trained.
+        for text in map(normalizer.normalize_str, captions):
+            if len(text) > LONGEST_WORD:
+                words = (word for word, _ in cutter.pre_tokenize_str(text))
+                text = " ".join(word for word in words if len(word) <= LONGEST_WORD)
+            yield text
 
     letters = _alphabet(texts(), limit=(vocab_size - len(SPECIAL_TOKENS)) // 3)
     if not letters:
@@ -242,6 +252,26 @@ def _words(tokenizer: "BertTokenizer", caption: str) -> list[str]:
     backend = tokenizer.backend_tokenizer
     text = backend.normalizer.normalize_str(caption)
     return [word.lower() for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
+
+
+def known_words(tokenizer: "BertTokenizer", text: str, *, whole: bool = False) -> dict[str, bool]:
+    """Which words of a text a model can know; punctuation is left out.
+
+    A word is unknown where it, or one of its pieces, is [UNK] to the tokenizer.
+
+    Args:
+        whole: a word in pieces is unknown too. So it is where the tokenizer cut no word of the
+            captions that the model learned from: the pieces then never stood in a caption.
+    """
+    encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
+    pieces: dict[int, list[int]] = {}
+    for word, token in zip(encoded.word_ids(), encoded["input_ids"], strict=True):
+        pieces.setdefault(word, []).append(token)
+    return {
+        word: tokenizer.unk_token_id not in pieces[place] and not (whole and pieces[place][1:])
+        for place, word in enumerate(_words(tokenizer, text))
+        if not all(c in punctuation or category(c).startswith("P") for c in word)
+    }
 
 
 def word_spans(tokenizer: "BertTokenizer", caption: str) -> list[tuple[int, int]]:

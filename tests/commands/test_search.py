@@ -56,6 +56,13 @@ def test_search_prints_the_best_first_and_names_what_it_left_out(corpus, checkpo
     assert "broken.mp4" in err and "notes.txt" not in err
 
 
+def test_words_that_the_model_has_never_seen_are_named(clips, checkpoint, capsys):
+    command = (clips, "a red zzz falls", "--checkpoint", checkpoint)
+    assert "never seen: zzz" in told(capsys, *command).err
+    wrong = told(capsys, clips, "a red kite falls", "???", "--checkpoint", checkpoint, status=2)
+    assert "knows no word of '???'" in wrong.err and "encoded" not in wrong.err
+
+
 def test_search_without_reranking_orders_by_matching(corpus, checkpoint):
     pipeline = snpkit.load(checkpoint)
     (hits,) = pipeline.search("a red kite falls", corpus / "videos", top_k=5, candidates=0)

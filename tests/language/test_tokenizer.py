@@ -15,6 +15,7 @@ from snpkit.errors import UserError
 from snpkit.language.tokenizer import (
     SPECIAL_TOKENS,
     encode_captions,
+    known_words,
     load_tokenizer,
     train_tokenizer,
     word_spans,
@@ -75,6 +76,23 @@ def test_a_stream_gives_the_same_vocabulary_as_a_list():
     assert train_tokenizer(stream, 200).get_vocab() == expected
     assert train_tokenizer(iter(CAPTIONS), 200).get_vocab() == expected
     assert stream.passes >= 2  # and never held
+
+
+@pytest.mark.timeout(60)
+def test_an_endless_word_costs_no_time_and_changes_nothing():
+    endless = ["x" * 10**6, "ab" * 10**6 + " dogs", "\N{DOG FACE}" * 10**6]
+    expected = train_tokenizer([*CAPTIONS, "dogs"], 200).get_vocab()
+    assert train_tokenizer([*CAPTIONS, *endless], 200).get_vocab() == expected
+
+
+def test_known_words(tokenizer, small_tokenizer):
+    assert known_words(tokenizer, "The BLUE ball, qqq!") == {
+        "the": True, "blue": True, "ball": True, "qqq": False
+    }  # fmt: skip
+    assert known_words(tokenizer, "?!") == known_words(tokenizer, " ") == {}
+    pieces = known_words(small_tokenizer, "umbrella \N{KITE}")
+    assert pieces == {"umbrella": True, "\N{KITE}": False}
+    assert not known_words(small_tokenizer, "umbrella", whole=True)["umbrella"]
 
 
 def test_training_is_the_same_in_every_process(tmp_path):
