@@ -1,7 +1,7 @@
 """`snpkit mine`: the significant words of a file of captions."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -13,6 +13,8 @@ def mine(
     top_k: int = 3000,
     min_share: float = 0.25,
     parts: tuple[str, ...] = ("VERB", "NOUN", "ADJ"),
+    share_of: Literal["all", "parts"] = "all",
+    count_dropped: bool = False,
     stop_words: tuple[str, ...] | None = None,
     tokenizer: str | None = None,
     examples: int = 3,
@@ -31,6 +33,10 @@ def mine(
         top_k: So many of the most frequent words are significant.
         min_share: A part of speech below this share of a word's count is dropped.
         parts: Parts of speech that count: VERB, NOUN, ADJ, NUM, PROPN.
+        share_of: The count that a share refers to: all occurrences of the word, or those as one of
+            the parts of speech that count (as in the published code).
+        count_dropped: Leave a dropped part of speech in the word's count (as in the published
+            code).
         stop_words: Words to leave out, in place of be, is, are, was, were.
         tokenizer: Keep only words of this vocabulary (directory or hub id).
         examples: Example captions kept per word.
@@ -44,6 +50,7 @@ def mine(
         if number is not None and number < least:
             raise UserError(f"{name} is {number}; use {least} or more.")
     options: dict = {"top_k": top_k, "min_share": min_share, "parts": parts}
+    options |= {"share_of": share_of, "count_dropped": count_dropped}
     if stop_words is not None:
         options["stop_words"] = stop_words
     if tokenizer is not None:

@@ -6,7 +6,7 @@ and then steers masking (MSSM) and word matching (LVWM).
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -59,8 +59,7 @@ class SignificanceTable:
             examples: example captions kept per word.
             workers: processes that tag; 1 = this one.
             progress: called with the number of captions of each finished chunk.
-            **options: `top_k`, `min_share`, `stop_words`, `vocabulary`, `parts`, `share_of`: see
-                `from_counts`.
+            **options: see `from_counts`.
         """
         counts = WordCounts(limit=examples)
         for chunk in count_captions(captions, examples=examples, workers=workers):
@@ -80,12 +79,15 @@ class SignificanceTable:
         vocabulary: Collection[str] | None = None,
         parts: Sequence[str] = PARTS,
         share_of: Literal["all", "parts"] = "all",
+        count_dropped: bool = False,
     ) -> "SignificanceTable":
         """Rank counted words.
 
         A part of speech with less than `min_share` of a word's occurrences is dropped; what is
         left is the word's count, and a word of which nothing is left is out. Words are ranked by
-        count, ties alphabetically.
+        count, ties alphabetically. That is how the paper puts it; the published code takes its
+        shares of `parts` alone, and lets what is dropped stay in the count. For its tables set
+        `share_of="parts", count_dropped=True`.
 
         Args:
             counts: words per part of speech.
@@ -95,7 +97,9 @@ class SignificanceTable:
             vocabulary: if given, only words in it (a tokenizer's `get_vocab()` serves).
             parts: parts of speech that carry meaning (UPOS; also NUM, PROPN).
             share_of: the occurrences that a share refers to: "all" of the word, also as a
-                preposition or the like, or those as one of `parts` (the reference's way).
+                preposition or the like, or those as one of `parts` (the published code's way).
+            count_dropped: a word's count, by which it is ranked, is that of all its `parts`, the
+                dropped ones too (the published code's way).
         """
         _check_settings(top_k, min_share, parts, share_of)
         stop, kept = {normal_form(word) for word in stop_words}, {}
@@ -125,6 +129,9 @@ class SignificanceTable:
             "stop_words": sorted(stop),
             "captions": counts.captions,
         }
+        if count_dropped:
+            entries = _counted_whole(entries, counts, parts)
+            settings["count_dropped"] = True
         return cls(entries, top_k, settings)
 
     def entry(self, word: str) -> WordEntry | None:
@@ -175,24 +182,26 @@ class SignificanceTable:
         table_files.write_table(path, self.entries, self.top_k, self.settings)
 
     @classmethod
-    def load(cls, path: str | Path) -> "SignificanceTable":
-        """Read a table that `save` wrote.
+    def load(cls, path: str | Path, *, top_k: int = 3000) -> "SignificanceTable":
+        """Read a table that `save` wrote, or the published code's file.
+
+        Args:
+            top_k: of the published form, which holds none; its ranks are kept (equal counts share
+                one). Our own form says how many words are significant.
 
         Raises:
-            UserError: not such a file, of another version, or damaged; names file and word.
+            UserError: no such file, of another version, or damaged; names file and place.
         """
-        return cls(*table_files.read_table(path))
+        entries, own, settings = table_files.read_table(path)
+        return cls(entries, top_k if own is None else own, settings)
 
-    @classmethod
-    def read_reference(cls, path: str | Path, *, top_k: int = 3000) -> "SignificanceTable":
-        """Read the published code's file; its ranks are kept (equal counts share one)."""
-        return cls(table_files.read_reference(path), top_k, {"source": "reference"})
+    read_reference = load
 
     def write_reference(
         self, path: str | Path, tokenizer_vocabulary: Mapping[str, int] | Sequence[str]
     ) -> None:
         """Write the published code's form for a vocabulary (token -> id, or tokens in order)."""
-        table_files.write_reference(path, self.entries, tokenizer_vocabulary)
+        table_files.write_published(path, self.entries, tokenizer_vocabulary)
 
 
 def significance_of(
@@ -262,6 +271,18 @@ def compare(before: SignificanceTable, after: SignificanceTable) -> TableCompari
         moved={word: (first[word], second[word]) for word in moved},
         kept=len(both),
     )
+
+
+def _counted_whole(
+    entries: Mapping[str, WordEntry], counts: WordCounts, parts: Sequence[str]
+) -> dict[str, WordEntry]:
+    """The same words, counted and ranked with their dropped parts of speech."""
+    total = {word: sum(counts.counts[word][part] for part in parts) for word in entries}
+    order = sorted(total, key=lambda word: (-total[word], word))
+    return {
+        word: replace(entries[word], rank=rank, count=total[word])
+        for rank, word in enumerate(order)
+    }
 
 
 def _check_settings(top_k: int, min_share: float, parts: Sequence[str], share_of: str) -> None:

@@ -6,21 +6,24 @@ adj_percentage: shares in [0, 1] of the kept parts of speech.
 """
 
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
 
 from snpkit.errors import UserError
 from snpkit.files import read_json, write_json
 
 SCHEMA = "snpkit.significance"
-VERSION = 1
 NEVER_SEEN = 19084  # rank of a token that does not occur in the captions
 _PARTS = {"VERB": "verb", "NOUN": "noun", "ADJ": "adj"}
-_COUNTS = ("total_count", "verb_count", "noun_count", "adj_count", "rank")
-_SHARES = ("verb_percentage", "noun_percentage", "adj_percentage")
-_KEYS = ("id", "name", *_COUNTS, *_SHARES)
+
+Text = Annotated[str, Field(strict=True)]
+Word = Annotated[str, Field(strict=True, min_length=1)]
+Count = Annotated[int, Field(strict=True, ge=0)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,16 @@ class WordEntry:
     Attributes:
         word: lower case, without accents.
         rank: 0 = most frequent.
-        count: occurrences as a kept part of speech.
+        count: occurrences as a kept part of speech (see `SignificanceTable.from_counts`).
         parts: kept part of speech (UPOS) -> occurrences.
         examples: captions with the word.
     """
 
-    word: str
-    rank: int
-    count: int
-    parts: Mapping[str, int]
-    examples: tuple[str, ...] = ()
+    word: Word
+    rank: Count
+    count: Count
+    parts: Annotated[Mapping[str, Annotated[Count, Field(gt=0)]], Field(min_length=1)]
+    examples: tuple[Text, ...] = ()
 
     @property
     def shares(self) -> dict[str, float]:
@@ -49,75 +52,69 @@ class WordEntry:
         return {part: count / total for part, count in ordered}
 
 
+class TableFile(BaseModel):
+    """Our own form; `words` in any order."""
+
+    version: Literal[1]
+    top_k: Count
+    settings: dict[str, Any]
+    words: list[WordEntry]
+
+
+class PublishedFile(BaseModel):
+    """The published code's form: one item per token of a vocabulary in each list."""
+
+    id: list[Count]
+    name: list[Word]
+    total_count: list[Count]
+    verb_count: list[Count]
+    noun_count: list[Count]
+    adj_count: list[Count]
+    rank: list[Count]
+    verb_percentage: list[Share]
+    noun_percentage: list[Share]
+    adj_percentage: list[Share]
+
+
+Table = tuple[dict[str, WordEntry], int | None, dict[str, Any]]
+
+
+def read_table(path: str | Path) -> Table:
+    """Read a table in either form: its entries in the order of rank, top K and settings.
+
+    The published form holds no top K (None); its ranks are kept (equal counts share one).
+
+    Raises:
+        UserError: no such file, of another version, or damaged; names file and place.
+    """
+    value = read_json(path)
+    ours = isinstance(value, dict) and value.get("schema") == SCHEMA
+    if not ours and (not isinstance(value, dict) or "total_count" not in value):
+        raise UserError(f"{path} is not a significance table; make one with `snpkit mine`.")
+    try:
+        if not ours:
+            entries = _published_entries(path, PublishedFile.model_validate(value))
+            return _in_order(path, entries), None, {"source": "reference"}
+        table = TableFile.model_validate(value)
+    except ValidationError as error:
+        raise UserError(f"{path} is damaged or of another version: {_sentence(error)}.") from error
+    return _in_order(path, table.words), table.top_k, table.settings
+
+
 def write_table(
     path: str | Path, entries: Mapping[str, WordEntry], top_k: int, settings: Mapping[str, Any]
 ) -> None:
-    """Write a table as JSON, atomically."""
-    words = [
-        {
-            "word": entry.word,
-            "rank": entry.rank,
-            "count": entry.count,
-            "parts": dict(entry.parts),
-            "examples": list(entry.examples),
-        }
-        for entry in entries.values()
-    ]
-    head = {"schema": SCHEMA, "version": VERSION, "top_k": top_k, "settings": dict(settings)}
-    write_json(path, {**head, "words": words})
+    """Write a table in our own form, atomically."""
+    head = {"schema": SCHEMA, "version": 1, "top_k": top_k, "settings": settings}
+    write_json(path, {**head, "words": [vars(entry) for entry in entries.values()]})
 
 
-def read_table(path: str | Path) -> tuple[dict[str, WordEntry], int, dict[str, Any]]:
-    """Read what `write_table` wrote: entries in the order of rank, top K, settings.
-
-    Raises:
-        UserError: not such a file, of another version, or damaged; names file and word.
-    """
-    value = read_json(path)
-    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-        raise UserError(
-            f"{path} is not a significance table; make one with `snpkit mine`, or read the "
-            "reference's file with SignificanceTable.read_reference."
-        )
-    if value.get("version") != VERSION:
-        shown = reprlib.repr(value.get("version"))
-        raise UserError(
-            f"{path} has version {shown} of the significance table, this "
-            f"program reads version {VERSION}; update snpkit or mine the table anew."
-        )
-    words, top_k, settings = (value.get(key) for key in ("words", "top_k", "settings"))
-    if not isinstance(words, list) or not _is_count(top_k) or not isinstance(settings, dict):
-        raise UserError(f"{path} is damaged: words, top_k or settings are missing or wrong.")
-    entries = [_read_entry(path, index, item) for index, item in enumerate(words)]
-    return _in_order(path, entries), top_k, settings
-
-
-def read_reference(path: str | Path) -> dict[str, WordEntry]:
-    """Read the published code's file: parallel lists over a whole vocabulary.
-
-    The words that were seen come with the file's own ranks (0-based; equal counts share one).
-
-    Raises:
-        UserError: a list is missing, shorter than the others or holds a wrong value.
-    """
-    lists = _checked(path, read_json(path))
-    entries = []
-    for index, name in enumerate(lists["name"]):
-        if lists["total_count"][index] == 0:
-            continue
-        parts = {part: lists[f"{key}_count"][index] for part, key in _PARTS.items()}
-        parts = {part: count for part, count in parts.items() if count}
-        count = lists["total_count"][index]
-        entries.append(WordEntry(name, lists["rank"][index], count, parts))
-    return _in_order(path, entries)
-
-
-def write_reference(
+def write_published(
     path: str | Path,
     entries: Mapping[str, WordEntry],
     vocabulary: Mapping[str, int] | Sequence[str],
 ) -> None:
-    """Write the published code's file for a vocabulary (token -> id, or tokens in order).
+    """Write the published code's form for a vocabulary (token -> id, or tokens in order).
 
     Tokens without an entry get the rank NEVER_SEEN. Verbs, nouns and adjectives only: the form has
     no room for other parts of speech or examples.
@@ -125,67 +122,49 @@ def write_reference(
     names = list(vocabulary)
     if isinstance(vocabulary, Mapping):
         names.sort(key=vocabulary.__getitem__)
-    lists: dict[str, list[Any]] = {key: [] for key in _KEYS}
+    lists: dict[str, list[Any]] = {key: [] for key in PublishedFile.model_fields}
     never = max(NEVER_SEEN, 1 + max((e.rank for e in entries.values()), default=0))
     for index, name in enumerate(names):
         entry = entries.get(name)
-        parts = {} if entry is None else {p: entry.parts.get(p, 0) for p in _PARTS}
+        parts = {p: entry.parts.get(p, 0) if entry else 0 for p in _PARTS}
         total = sum(parts.values())
-        seen = entry is not None and total > 0
+        seen = entry if total else None
         lists["id"].append(index)
         lists["name"].append(name)
-        lists["total_count"].append(entry.count if seen else 0)
-        lists["rank"].append(entry.rank if seen else never)
+        lists["total_count"].append(seen.count if seen else 0)
+        lists["rank"].append(seen.rank if seen else never)
         for part, key in _PARTS.items():
-            count = parts[part] if seen else 0
-            lists[f"{key}_count"].append(count)
-            lists[f"{key}_percentage"].append(count / total if seen else 0.0)
+            lists[f"{key}_count"].append(parts[part])
+            lists[f"{key}_percentage"].append(parts[part] / total if total else 0.0)
     write_json(path, lists, indent=None)
 
 
-def _checked(path: str | Path, value: Any) -> dict[str, list[Any]]:
-    missing = [key for key in _KEYS if not isinstance(value, dict) or key not in value]
-    if missing:
-        raise UserError(f"{path} is not the reference's significance file: no {missing[0]!r} list.")
-    lengths = {len(value[key]) if isinstance(value[key], list) else -1 for key in _KEYS}
-    if len(lengths) != 1 or -1 in lengths:
-        raise UserError(f"{path}: the lists {', '.join(_KEYS)} must be equally long.")
-    for key in _KEYS:
-        for index, item in enumerate(value[key]):
-            if not _fits(key, item):
-                raise UserError(f"{path}: {key} number {index} is wrong: {str(item)[:40]!r}.")
-    return value
+def _published_entries(path: str | Path, lists: PublishedFile) -> list[WordEntry]:
+    columns = dict(lists)
+    if len({len(column) for column in columns.values()}) != 1:
+        raise UserError(f"{path}: the lists {', '.join(columns)} must be equally long.")
+    counts = zip(lists.verb_count, lists.noun_count, lists.adj_count, strict=True)
+    rows = zip(lists.name, lists.rank, lists.total_count, counts, strict=True)
+    return [
+        WordEntry(word, rank, total, {p: n for p, n in zip(_PARTS, found, strict=True) if n})
+        for word, rank, total, found in rows
+        if total
+    ]
 
 
-def _fits(key: str, item: Any) -> bool:
-    if key == "name":
-        return isinstance(item, str) and item != ""
-    if key in _SHARES:
-        return type(item) in (int, float) and 0 <= item <= 1
-    return type(item) is int and item >= 0
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _read_entry(path: str | Path, index: int, item: Any) -> WordEntry:
-    try:
-        word, rank, count, parts = item["word"], item["rank"], item["count"], item["parts"]
-        examples = tuple(item.get("examples", ()))
-        right = isinstance(word, str) and word and _is_count(rank) and _is_count(count) and parts
-        right = right and all(_is_count(n) and n > 0 for n in parts.values())
-        right = right and all(isinstance(example, str) for example in examples)
-    except (KeyError, TypeError, AttributeError):
-        right = False
-    if not right:
-        raise UserError(f"{path} is damaged at word number {index}: {reprlib.repr(item)}.")
-    return WordEntry(word, rank, count, parts, examples)
-
-
-def _in_order(path: str | Path, entries: Iterable[WordEntry]) -> dict[str, WordEntry]:
+def _in_order(path: str | Path, entries: list[WordEntry]) -> dict[str, WordEntry]:
     ordered = sorted(entries, key=lambda entry: (entry.rank, entry.word))
     table = {entry.word: entry for entry in ordered}
     if len(table) != len(ordered):
         raise UserError(f"{path} is damaged: a word occurs twice.")
     return table
+
+
+def _sentence(error: ValidationError) -> str:
+    """The place of the first fault, what stands there, and what is wrong with it."""
+    first = error.errors(include_url=False)[0]
+    keys = [f"number {key}" if isinstance(key, int) else key for key in first["loc"]]
+    where = " ".join(map(str, keys))
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    return f"{where} is {reprlib.repr(first['input'])} ({first['msg']})"

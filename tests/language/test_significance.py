@@ -66,6 +66,21 @@ def test_shares_of_the_counted_parts_alone():
     assert table.entry("like").parts == {"VERB": 5}
 
 
+def test_the_published_way_leaves_dropped_parts_in_the_count():
+    words = {
+        "run": {"VERB": 5, "NOUN": 2, "ADJ": 1},
+        "cat": {"NOUN": 7},
+        "like": {"VERB": 1, "ADP": 9},
+    }
+    ours = table_of(words)
+    assert [(e.word, e.count) for e in ours.entries.values()] == [("cat", 7), ("run", 7)]
+    published = table_of(words, share_of="parts", count_dropped=True, min_share=0.26)
+    counts = [(e.word, e.rank, e.count) for e in published.entries.values()]
+    assert counts == [("run", 0, 8), ("cat", 1, 7), ("like", 2, 1)]
+    assert published.entry("run").parts == {"VERB": 5} and published.settings["count_dropped"]
+    assert "count_dropped" not in ours.settings
+
+
 def test_options():
     words = {
         "two": {"NUM": 4},

@@ -49,18 +49,18 @@ def damaged(table, tmp_path, change):
     ("change", "message"),
     [
         (lambda v: v.update(schema="other"), "not a significance table"),
-        (lambda v: v.update(version=2), "version 2"),
+        (lambda v: v.update(version=2), "version is 2"),
         (lambda v: v.pop("words"), "damaged"),
         (lambda v: v.update(top_k="many"), "damaged"),
         (lambda v: v.update(top_k=True), "damaged"),
         (lambda v: v.update(settings=None), "damaged"),
-        (lambda v: v["words"].append("run"), "word number 3"),
-        (lambda v: v["words"][1].pop("rank"), "word number 1"),
-        (lambda v: v["words"][1].update(rank=-1), "word number 1"),
-        (lambda v: v["words"][1].update(parts={}), "word number 1"),
-        (lambda v: v["words"][1].update(parts={"NOUN": "5"}), "word number 1"),
-        (lambda v: v["words"][1].update(count=1.5), "word number 1"),
-        (lambda v: v["words"][1].update(examples=[3]), "word number 1"),
+        (lambda v: v["words"].append("run"), "words number 3"),
+        (lambda v: v["words"][1].pop("rank"), "words number 1"),
+        (lambda v: v["words"][1].update(rank=-1), "words number 1"),
+        (lambda v: v["words"][1].update(parts={}), "words number 1"),
+        (lambda v: v["words"][1].update(parts={"NOUN": "5"}), "words number 1"),
+        (lambda v: v["words"][1].update(count=1.5), "words number 1"),
+        (lambda v: v["words"][1].update(examples=[3]), "words number 1"),
         (lambda v: v["words"].append(copy.deepcopy(v["words"][0])), "twice"),
     ],
 )
@@ -131,6 +131,7 @@ def test_a_file_as_published(tmp_path):
     assert table.significant_words == ["run", "dog", "red"]
     assert table.entry("run").count == 10
     assert table.parts_of("run") == {"VERB": pytest.approx(6 / 9), "NOUN": pytest.approx(3 / 9)}
+    assert SignificanceTable.load(path) == SignificanceTable.read_reference(path)
     table.write_reference(tmp_path / "again.json", ["[PAD]", "red", "run", "dog", "cat"])
     assert json.loads((tmp_path / "again.json").read_text()) == json.loads(path.read_text())
 
@@ -165,9 +166,9 @@ def test_more_words_than_the_published_file_had(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: v.pop("rank"), "no 'rank' list"),
+        (lambda v: v.pop("rank"), "rank is missing"),
         (lambda v: v["name"].pop(), "equally long"),
-        (lambda v: v.update(name="dog"), "equally long"),
+        (lambda v: v.update(name="dog"), "name is 'dog'"),
         (lambda v: v["total_count"].__setitem__(1, -4), "total_count number 1"),
         (lambda v: v["rank"].__setitem__(1, "x"), "rank number 1"),
         (lambda v: v["verb_count"].__setitem__(1, True), "verb_count number 1"),
@@ -185,5 +186,5 @@ def test_damage_of_the_reference_form_is_named(table, tmp_path, change, message)
     with pytest.raises(UserError, match=message):
         SignificanceTable.read_reference(path)
     path.write_text("[1, 2]")
-    with pytest.raises(UserError, match="not the reference's significance file"):
+    with pytest.raises(UserError, match="not a significance table"):
         SignificanceTable.read_reference(path)
