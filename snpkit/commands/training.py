@@ -34,6 +34,8 @@ class TrainingOptions:
         output: Folder of the run; runs/RECIPE by default.
         train: Split to train on.
         held_out: Split to choose the best checkpoint by; "none" leaves evaluation out.
+        significance: Table of significant words from `snpkit mine`, or in the published code's
+            form; by default the training captions are mined, or the checkpoint's own is taken.
         changes: Fields of the recipe to change, such as optimisation.total_steps=10.
         seed: Of everything random; the recipe's own by default.
         device: auto, cpu, cuda or mps.
@@ -47,6 +49,7 @@ class TrainingOptions:
     output: Path | None = None
     train: str = "train"
     held_out: str = "validation"
+    significance: Path | None = None
     changes: Changes = ()
     seed: int | None = None
     device: str = "auto"
@@ -97,8 +100,9 @@ def train(
         # Now: a wrong --test should not come to light at the end of a long run.
         tested = source.split_name(test, "--test", optional=True)
         setup = prepare(
-            chosen, source.manifest, answers=source.answers, progress=progress, **splits, **weights
-        )
+            chosen, source.manifest, answers=source.answers, significance=options.significance,
+            progress=progress, **splits, **weights,
+        )  # fmt: skip
         result = run_training(setup, output, device=options.device, progress=progress, **choices)
         interrupted = result.stopped == "interrupted"
         if measure and tested is not None and distributed.is_main() and not interrupted:

@@ -85,6 +85,7 @@ def prepare(
     text: str | None = None,
     start: str | Path | None = None,
     answers: Sequence[str] | None = None,
+    significance: str | Path | None = None,
     cache: FrameCache | None = None,
     progress: bool = True,
 ) -> Setup:
@@ -97,6 +98,8 @@ def prepare(
         start: checkpoint (a folder, a shipped name or a hub id) that brings weights, model
             settings and tokenizer; None = the recipe's model section, with random weights.
         answers: the label set of "qa"; None = the commonest answers of the training split.
+        significance: file of a table of significant words; None = mine the training captions, or
+            take the table of `start` for another task than pre-training.
         cache: the decoded clips of all splits, built before; None = as the recipe says.
 
     Raises:
@@ -108,6 +111,7 @@ def prepare(
     for part in (training, unseen):
         if task in ("qa", "multichoice") and part is not None:
             check_rows(task, part.rows)
+    table = None if significance is None else read_table(recipe, significance)
     if start is None:
         given, text = None, text or recipe.model.get("text_pretrained")
         check_reachable("model.text_pretrained", text)
@@ -124,7 +128,8 @@ def prepare(
         _check_start(start, given.model, text, task)
     if unseen is not None:
         check_metric(recipe.evaluation.monitor, task, config.architecture, unseen.rows)
-    table = given.table if given is not None and task != "pretraining" else None
+    if table is None and given is not None and task != "pretraining":
+        table = given.table
     if table is None and (task == "pretraining" or recipe.data.group > 1):
         table = SignificanceTable.mine(
             Texts(training.rows),
@@ -181,6 +186,21 @@ def _check_start(start: str | Path, model: nn.Module, text: str | None, task: st
             f"{start} is a {type(model).__name__} and lacks heads that pre-training needs; start "
             "from a pre-trained checkpoint."
         )
+
+
+def read_table(recipe: Recipe, path: str | Path) -> SignificanceTable:
+    """The table of a file, in our own form or the published one.
+
+    Our own form says how many words are significant; of the recipe's significance section only
+    `top_k` is read, and only for the published form, which does not say it.
+
+    Raises:
+        UserError: the file cannot be read, or no word of it is significant.
+    """
+    table = SignificanceTable.load(path, top_k=recipe.significance.top_k)
+    if not table.significant_words:
+        raise UserError(f"{path} holds no significant word; mine a table with `snpkit mine`.")
+    return table
 
 
 def make_config(recipe: Recipe, tokenizer: Any, text: str | None = None) -> SNPConfig:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from snpkit.language.significance import SignificanceTable
 from snpkit.training.recipe import read_recipe
 
 MINE = """\
@@ -22,7 +23,11 @@ def test_a_yaml_file_is_trained_as_a_named_recipe_is(said, corpus, tmp_path):
     options = ("--data", corpus, "--output", tmp_path / "run", "--no-progress", "--held-out",
                "none", "--seed", 4)  # fmt: skip
     changes = ("--set", "optimisation.total_steps=1", "data.clips=1", "--set", "data.frames=2")
-    assert said("pretrain", path, *options, *changes) == (0, "")
+    table = SignificanceTable.mine(["a red kite falls"])
+    table.save(tmp_path / "table.json")
+    table_option = ("--significance", tmp_path / "table.json")
+    assert said("pretrain", path, *options, *table_option, *changes) == (0, "")
+    assert SignificanceTable.load(tmp_path / "run" / "last" / "significance.json") == table
     kept = read_recipe(tmp_path / "run" / "last" / "recipe.json")
     assert (kept.name, kept.seed, kept.data.batch_size) == ("mine", 4, 8)
     assert (kept.optimisation.total_steps, kept.data.clips, kept.data.frames) == (1, 1, 2)

@@ -15,6 +15,7 @@ from snpkit.errors import CheckpointError, UserError
 from snpkit.language.significance import SignificanceTable
 from snpkit.language.tokenizer import load_tokenizer
 from snpkit.model.pretraining import SNPForPreTraining
+from snpkit.training.finetuning import prepare_task
 from snpkit.training.history import read_history
 from snpkit.training.loop import pretrain
 from snpkit.training.recipe import get_recipe, override
@@ -63,6 +64,28 @@ def test_the_checkpoint_is_the_trained_model_with_all_it_needs(manifest, tmp_pat
     assert len(losses) == 8
     assert all(set(loss) == {"text_mlm", "cross_mlm", "gvtm_text_video", "gvtm_cross_modal",
                              "lvwm"} for loss in losses)
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_a_table_mined_before_is_taken(manifest, tmp_path, monkeypatch, published):
+    path = tmp_path / "table.json"
+    mined = SignificanceTable.mine(["the red kite falls", "a red ball spins"], top_k=3)
+    if published:
+        mined.write_reference(path, ["[PAD]", *mined.entries])
+    else:
+        mined.save(path)
+    monkeypatch.setattr(SignificanceTable, "mine", None)
+    recipe = small(**{"significance.top_k": 2})
+    table = prepare(recipe, manifest, significance=path, progress=False).table
+    words = ["red", "ball", "falls"]
+    assert table.significant_words == (words[:2] if published else words)
+    tuning = override(get_recipe("laptop_retrieval"), {"data.size": 32, "data.batch_size": 8})
+    found = prepare_task(tuning, manifest, start=None, significance=path, progress=False).table
+    assert set(found.entries) == set(mined.entries)
+    mined.top_k = 0
+    mined.save(path)
+    with pytest.raises(UserError, match=r"table\.json holds no significant word"):
+        prepare(recipe, manifest, significance=path, progress=False)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
