@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from snpkit.errors import UserError
 from snpkit.files import own_file, read_json, write_json
+from snpkit.text import is_empty
 
 if TYPE_CHECKING:
     from transformers import BertTokenizer
@@ -213,7 +214,7 @@ def encode_captions(
     ids, word_ids, words = [], [], []
     for index, (caption, pieces) in enumerate(zip(captions, encoded["input_ids"], strict=True)):
         of_word = encoded.word_ids(index)
-        if not pieces:
+        if not pieces or is_empty(caption):
             raise UserError(
                 f"Caption {index} ({caption!r}) holds no word; leave it out or write one."
             )
