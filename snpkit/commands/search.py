@@ -69,7 +69,7 @@ def search(
     for sentence in sentences:  # before a folder is encoded in vain
         if unknown := pipeline.unknown_words(sentence):
             note = f"snpkit: words that the model has never seen: {', '.join(unknown)}"
-            print(_printable(note), file=sys.stderr)
+            print(one_line(note), file=sys.stderr)
     cache = not no_index if index is None else index
     indexed = pipeline.index(folder, cache=cache, guard_seconds=seconds, progress=True)
     options = {"top_k": top_k, "candidates": candidates, "cache": cache}
