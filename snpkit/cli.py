@@ -19,7 +19,7 @@ from snpkit.text import printable
 
 COMMANDS = (
     "run", "generate", "mine", "pretrain", "finetune", "evaluate", "search", "encode", "explain",
-    "doctor", "plan", "verify", "shard", "ablate", "convert",
+    "doctor", "plan", "prepare", "verify", "shard", "ablate", "convert",
 )  # fmt: skip
 
 

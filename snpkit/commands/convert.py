@@ -51,7 +51,7 @@ def convert(
             long.
     """
     from snpkit.checkpoint import has_checkpoint, save_checkpoint
-    from snpkit.data.annotations.labels import AnswerLabels
+    from snpkit.data.labels import AnswerLabels
     from snpkit.language.tokenizer import load_tokenizer
     from snpkit.model.downstream import SNPForQuestionAnswering
     from snpkit.model.limits import check_lengths

@@ -1,7 +1,6 @@
-"""`--data` and `--layout`, as pre-training, fine-tuning and evaluation take them."""
+"""`--data` and `--root`, as pre-training, fine-tuning and evaluation take them."""
 
-import os
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,27 +12,11 @@ if TYPE_CHECKING:
 GENERATED = Path("data/generated")
 
 
-def read_source(task: str, data: Path | None, layout: str | None = None) -> "Source":
-    """The rows of a task, by default those of the generated corpus; see `open_source`.
-
-    Says on stderr how many rows are wrong. Of several processes one writes the index file and the
-    others find it.
-    """
+def read_source(task: str, data: Sequence[Path], roots: Sequence[Path] = ()) -> "Source":
+    """The rows of a task, by default those of the generated corpus; see `open_source`."""
     from snpkit.data.sources import FILES, open_source
-    from snpkit.training import distributed
 
-    path = data or GENERATED / FILES.get(task, "manifest.jsonl")
-    if data is None and not path.exists():
-        raise UserError(f"{path} is not there; make it with `snpkit generate`, or give --data.")
-    first, local = distributed.is_main(), int(os.environ.get("LOCAL_RANK", 0))
-    found = None
-    # The first of all, then the first of each machine, whose disk may be its own; then the rest.
-    for turn in (first, local == 0, True):
-        if turn and found is None:
-            found = open_source(path, task, layout)
-        distributed.barrier()
-    if found.wrong and first:
-        rows = f"{found.wrong:,} wrong rows" if found.wrong > 1 else "1 wrong row"
-        say = f"{found.name}: {rows} left out; `snpkit verify {path}` names them."
-        print(say, file=sys.stderr)
-    return found
+    default = GENERATED / FILES.get(task, "manifest.jsonl")
+    if not data and not default.exists():
+        raise UserError(f"{default} is not there; make it with `snpkit generate`, or give --data.")
+    return open_source(data or [default], task, roots)

@@ -19,8 +19,8 @@ ChoiceScore = Literal["both", "cross_modal", "text_video"]
 def evaluate(
     checkpoint: tyro.conf.Positional[str] = "laptop",
     task: Task | None = None,
-    data: Path | None = None,
-    layout: str | None = None,
+    data: tuple[Path, ...] = (),
+    root: tuple[Path, ...] = (),
     split: str = "test",
     max_tokens: int | None = None,
     clips: int | None = None,
@@ -39,9 +39,11 @@ def evaluate(
         checkpoint: "laptop", a checkpoint folder or a hub id.
         task: retrieval, qa or multichoice; by default what the checkpoint was made for. A model
             of pre-training or retrieval chooses zero-shot.
-        data: Manifest of the rows, or the folder of a data set as its authors
-            publish it, such as MSR-VTT or MSVD-QA; by default the generated corpus.
-        layout: Which data set, if the folder holds several: `snpkit verify FOLDER` names them.
+        data: Manifests of the rows, or folders with manifest.jsonl, with metadata.jsonl as
+            Hugging Face's VideoFolder has it, or with shards; several are mixed in proportion to
+            their sizes. By default the generated corpus. `snpkit prepare` makes manifests of public
+            data sets.
+        root: Folders that the paths of each manifest start from, if they are not its own.
         split: Its split to measure on.
         max_tokens: Where captions, questions and options are cut; by default where training did.
         clips: Clips per video; by default as many as the run's own evaluation took, which are as
@@ -73,7 +75,7 @@ def evaluate(
     pipeline = snpkit.load(checkpoint, device=device)
     config = pipeline.model.config
     task = _task(pipeline, task)
-    source = read_source(task, data, layout)
+    source = read_source(task, data, root)
     manifest = source.manifest.split(source.split_name(split, "--split"))
     longest, config.clips = _limits(pipeline, max_tokens, clips)
     sampling = (config.clips, config.frames, config.image_size)

@@ -13,7 +13,7 @@ def shard(
     per_shard: int = 1000,
     workers: int | None = None,
     seconds: float = 300.0,
-    layout: str | None = None,
+    root: Path | None = None,
     progress: bool = True,
 ) -> int:
     """Write a data set into shards; run it again after an interruption, and it goes on.
@@ -22,14 +22,14 @@ def shard(
     is then 1.
 
     Args:
-        manifest: manifest.jsonl, or the folder of a data set as its authors publish it.
+        manifest: A manifest, or a folder with one.
         output: Folder for the shards.
         size: Pixels of the short side, an even number; smaller videos keep their size. 0 keeps
             mp4, JPEG and PNG files as they are.
         per_shard: Videos or images in a shard.
         workers: Processes that encode; one per core by default.
         seconds: Limit for one file, by the clock.
-        layout: Which data set, if the folder holds several: `snpkit verify FOLDER` names them.
+        root: Folder that the manifest's paths start from, if it is not its own.
         progress: Show a progress bar.
     """
     import time
@@ -37,7 +37,7 @@ def shard(
     from snpkit.commands.data_option import read_source
     from snpkit.data.shards_writing import write_shards
 
-    rows = read_source("pretraining", manifest, layout).manifest
+    rows = read_source("pretraining", [manifest], [root] if root else []).manifest
     options = {"size": size, "per_shard": per_shard, "workers": workers, "seconds": seconds}
     start = time.perf_counter()
     done = write_shards(rows, output, progress=progress, **options)

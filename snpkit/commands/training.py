@@ -28,9 +28,11 @@ class TrainingOptions:
     """What both commands take.
 
     Attributes:
-        data: Manifest of the task's rows, or the folder of a data set as its authors
-            publish it, such as WebVid, COCO, MSR-VTT or MSVD-QA; by default the generated corpus.
-        layout: Which data set, if the folder holds several: `snpkit verify FOLDER` names them.
+        data: Manifests of the task's rows, or folders with manifest.jsonl, with metadata.jsonl as
+            Hugging Face's VideoFolder has it, or with shards; several are mixed in proportion to
+            their sizes. By default the generated corpus. `snpkit prepare` makes manifests of public
+            data sets.
+        root: Folders that the paths of each manifest start from, if they are not its own.
         output: Folder of the run; runs/RECIPE by default.
         train: Split to train on.
         held_out: Split to choose the best checkpoint by; "none" leaves evaluation out.
@@ -44,8 +46,8 @@ class TrainingOptions:
         progress: Show progress bars.
     """
 
-    data: Path | None = None
-    layout: str | None = None
+    data: tuple[Path, ...] = ()
+    root: tuple[Path, ...] = ()
     output: Path | None = None
     train: str = "train"
     held_out: str = "validation"
@@ -79,7 +81,7 @@ def train(
     from snpkit.training.run import run_folder
     from snpkit.training.setup import prepare
 
-    guarded = options.data is not None
+    guarded = bool(options.data)
     chosen = chosen_recipe(recipe, options.changes, options.seed, guarded=guarded)
     own = chosen.task.name
     if own != task:
@@ -92,7 +94,7 @@ def train(
     output = options.output or Path("runs") / chosen.name
     choices = {"resume": options.resume, "overwrite": options.overwrite}
     with run_folder(output, **choices):
-        source = read_source(task, options.data, options.layout)
+        source = read_source(task, options.data, options.root)
         splits = {
             "train": source.split_name(options.train, "--train"),
             "held_out": source.split_name(options.held_out, "--held-out", optional=True),

@@ -1,66 +1,89 @@
 """`snpkit verify`: is a data set whole, and free of the classic traps?"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from snpkit.errors import UserError
 from snpkit.text import format_table
 
 if TYPE_CHECKING:
-    from snpkit.data.annotations.checks import Finding, Verification
+    from snpkit.data.prepare import DataSet, Finding, Survey
+    from snpkit.data.prepare.reading import File
 
-_NAMES = 3  # shown for each finding
+NAMES_SHOWN = 3  # for each finding
 
 
 def verify(
-    root: tyro.conf.Positional[Path],
-    layout: str | None = None,
+    data: tyro.conf.Positional[Path],
+    name: Annotated[str | None, tyro.conf.arg(name="as", metavar="NAME")] = None,
+    root: Path | None = None,
     decode: int = 8,
     duplicates: bool = False,
     json: bool = False,
 ) -> int:
-    """Look through the annotations and files of a data set; status 1 if something is wrong.
-
-    Known are MSR-VTT (7k, 9k, 1k-A, multiple choice, question answering), MSVD, DiDeMo, WebVid,
-    CC3M, COCO, Visual Genome, the reference's jsonl and snpkit's manifest.
+    """Look through a manifest or a public data set's own files; status 1 if something is wrong.
 
     Args:
-        root: Folder with the annotation files, and the videos in it or in its folders.
-        layout: Which data set, if the folder holds several; all of them if not given.
+        data: A manifest, or a folder with one, or with a public data set's own files, which are
+            recognised by their names.
+        name: Which data set the folder holds, whatever its files are called: a name that
+            `snpkit prepare` takes.
+        root: Folder that a manifest's paths start from, if it is not the manifest's own.
         decode: Videos of each split to decode a frame of; 0 = none, -1 = all.
         duplicates: Also look for files with the same content.
         json: Print JSON with every name in place of a table.
     """
     from json import dumps
 
-    from snpkit.data.annotations.checks import verify_layout
-    from snpkit.data.annotations.layouts import detect, layouts_in
+    from snpkit.data.prepare import survey
 
-    layouts = layouts_in(root) if layout is None else []
-    layouts = layouts or [detect(root, layout)]
-    names = None if json else _NAMES
-    options = {"decode": decode, "duplicates": duplicates, "names": names}
-    found = [verify_layout(one, **options) for one in layouts]
+    if decode < -1:
+        raise UserError(f"--decode is {decode}; use a number of videos, 0 = none or -1 = all.")
+    sets, others = _data_sets(data, name, root)
+    names = None if json else NAMES_SHOWN
+    found = [survey(one, decode=decode, duplicates=duplicates, names=names) for one in sets]
+    for file in others if name is None else ():
+        found[0].add("files passed over", "", file.below)
     if json:
-        said = {"root": str(root), "data_sets": [one.to_json() for one in found]}
+        said = {"root": str(data), "data_sets": [one.to_json() for one in found]}
         said["problems"] = sum(one.problems for one in found)
         print(dumps(said, indent=2, ensure_ascii=False))
     else:
-        print("\n\n".join(verification_text(root, one) for one in found))
+        print("\n\n".join(survey_text(data, one) for one in found))
     return 1 if any(one.problems for one in found) else 0
 
 
-def verification_text(root: Path, found: "Verification") -> str:
+def _data_sets(
+    data: Path, name: str | None, root: Path | None
+) -> tuple[list["DataSet"], list["File"]]:
+    from snpkit.data.prepare import DataSet, recognise
+    from snpkit.data.prepare.reading import File
+
+    if data.is_file():
+        if data.suffix.lower() != ".jsonl":
+            raise UserError(f"{data} is no manifest (.jsonl); name the folder of the data set.")
+        return [DataSet(root or data.parent, "manifest", (File(data, data.name),))], []
+    sets, others = recognise(data, name)
+    if not sets:
+        raise UserError(
+            f"{data} holds no data set that snpkit knows by the names of its files; name the right "
+            "folder, or say which data set it holds: --as NAME."
+        )
+    return sets, others
+
+
+def survey_text(data: Path, found: "Survey") -> str:
     """What was found in one data set, as lines of text."""
-    lines = [f"{root}: {found.layout} ({found.task})"]
+    lines = [f"{data}: {found.data.title}"]
     counts = [
         [split, f"{each['captions']:,}", f"{each['videos']:,}"]
-        for split, each in found.splits.items()
+        for split, each in found.splits().items()
     ]
     table = format_table([["split", "captions", "videos"], *counts])
     lines += [f"  {line}" for line in table.splitlines()]
-    for finding in found.findings:
+    for finding in found.findings():
         lines += _finding_lines(finding)
     problems = f"{found.problems:,} problems" if found.problems != 1 else "1 problem"
     decoded = f"{found.decoded:,} videos decoded"

@@ -3,149 +3,87 @@
     {"id": "kite-1", "video": "videos/kite.mp4", "caption": "a red kite falls", "split": "train"}
 
 Optional: "kind" ("video" or "image") and the window "start", "end" in seconds. Whatever else a line
-holds is kept in `VideoText.extra`.
+holds is kept in `VideoText.extra`. The metadata.jsonl of Hugging Face's VideoFolder and ImageFolder
+is read as a manifest, too: there "file_name" stands for "video".
 """
 
-import json
-import math
 import os
-from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import snpkit
+from snpkit.data.manifest_rows import FileRows, JoinedRows, rows_of, splits_of
+from snpkit.data.rows import IndexedRows, VideoText, encode_row, shorten
 from snpkit.errors import AnnotationError, UserError
-from snpkit.files import inside, open_regular, write_text
-from snpkit.text import is_empty
+from snpkit.files import inside, write_text
 
-_KINDS = ("video", "image")
-_FIELDS = ("id", "video", "caption", "split", "kind", "start", "end")
+__all__ = ["IndexedRows", "Manifest", "VideoText", "sample_manifest", "samples_folder"]
 
-
-@dataclass(frozen=True)
-class VideoText:
-    """One video, or a window of it, and one sentence about it.
-
-    Attributes:
-        id: unique in its manifest.
-        video: path of the file, relative to the manifest's root, with forward slashes.
-        caption: the sentence.
-        split: the part of the data set that it belongs to, such as "train".
-        kind: "video" or "image".
-        start: begin of the window in seconds; None is the begin of the video.
-        end: end of the window in seconds; None is the end of the video.
-        extra: whatever else is known, as JSON values.
-
-    Raises:
-        AnnotationError: a field holds what it must not; one sentence that names the field.
-    """
-
-    id: str
-    video: str
-    caption: str
-    split: str
-    kind: str = "video"
-    start: float | None = None
-    end: float | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("id", "video", "caption", "split"):
-            _check_text(name, getattr(self, name))
-        if self.kind not in _KINDS:
-            raise AnnotationError(f'"kind" is {_show(self.kind)}; it must be "video" or "image"')
-        for name in ("start", "end"):
-            _check_seconds(name, getattr(self, name))
-        if self.end is not None and self.end <= (self.start or 0):
-            raise AnnotationError(f'"end" is {self.end:g}; it must come after "start"')
-        options = self.extra.get("options")  # of multiple choice; what else there is stays as it is
-        for place, option in enumerate(options if isinstance(options, list) else ()):
-            if isinstance(option, str):
-                _check_text(f"options[{place}]", option)
-        taken = sorted(set(_FIELDS) & set(self.extra))
-        if taken:
-            raise AnnotationError(f'"extra" holds {taken[0]!r}, which is the name of a field')
-
-    @classmethod
-    def from_json(cls, row: Any) -> "VideoText":
-        """Make a row of a decoded JSON object; unknown keys go into `extra`.
-
-        Raises:
-            AnnotationError: a field is missing or holds what it must not.
-        """
-        if not isinstance(row, dict):
-            raise AnnotationError(f"the line is {_show(row)}; it must be a JSON object")
-        for name in ("id", "video", "caption", "split"):
-            if name not in row:
-                raise AnnotationError(f'"{name}" is missing')
-        known = {name: row[name] for name in _FIELDS if name in row}
-        return cls(**known, extra={name: row[name] for name in row if name not in _FIELDS})
-
-    def to_json(self) -> dict[str, Any]:
-        """The row as a JSON object; what has its default value is left out."""
-        row = {"id": self.id, "video": self.video, "caption": self.caption, "split": self.split}
-        if self.kind != "video":
-            row["kind"] = self.kind
-        row |= {k: v for k, v in (("start", self.start), ("end", self.end)) if v is not None}
-        return row | self.extra
-
-
-class IndexedRows(Sequence[VideoText]):
-    """Rows that are read when they are asked for: a data set may exceed the memory."""
-
-    @property
-    @abstractmethod
-    def splits(self) -> tuple[str, ...]:
-        """The names of the splits."""
-
-    @abstractmethod
-    def split(self, name: str) -> "IndexedRows":
-        """The rows of one of the splits."""
-
-    @abstractmethod
-    def clip_count(self) -> int:
-        """The number of distinct clips, which are videos or windows of them."""
+_LARGE = 64 << 20  # bytes of a manifest whose rows are not held in memory: about 300,000 rows
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Rows and the folder that their paths start from."""
+    """Rows and the folder that their paths start from.
+
+    Attributes:
+        root: the folder; of several data sets that of the first.
+        rows: a list, or `IndexedRows` where they are too many to be held in memory.
+        parts: of several data sets (`Manifest.join`), each one by its name, with which the paths
+            of its rows begin.
+    """
 
     root: Path
     rows: Sequence[VideoText]
+    parts: Mapping[str, "Manifest"] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: str | Path, *, root: str | Path | None = None) -> "Manifest":
-        """Read a manifest.
+    def load(
+        cls, path: str | Path, *, root: str | Path | None = None, split: str | None = None
+    ) -> "Manifest":
+        """Read a manifest. The rows of a large one are read when they are asked for.
 
         Args:
             path: the .jsonl file, UTF-8; empty lines are passed over.
             root: folder that the rows' paths start from; None is the manifest's own folder.
+            split: of rows of metadata.jsonl that name none; None = "train".
 
         Raises:
             AnnotationError: a line is wrong, or leads out of `root`; names file, line and field.
+                Lines of a large manifest are only looked at when they are asked for.
             UserError: the file cannot be read or holds no row.
         """
         path = Path(path)
         root = path.parent if root is None else Path(root)
-        rows, lines, folders = [], {}, set()
-        for number, line in _numbered_lines(path):
-            try:
-                row = VideoText.from_json(_decode(line))
-                _check_path(root, row.video, folders)
-                if row.id in lines:
-                    first = lines[row.id]
-                    raise AnnotationError(f'"id" is {_show(row.id)}, as in line {first} already')
-            except AnnotationError as error:
-                problem = str(error).rstrip(".")
-                raise AnnotationError(f"{path}, line {number}: {problem}.") from None
-            lines[row.id] = number
-            rows.append(row)
-        if not rows:
+        rows = FileRows(path, root, split)
+        if not len(rows):
             raise AnnotationError(f"{path} is empty; it needs one JSON object a line.")
-        return cls(root, rows)
+        if path.stat().st_size > _LARGE:
+            _ = rows[0]  # another file than a manifest is found out now
+            return cls(root, rows)
+        held: dict[str, VideoText] = {}
+        for number, row in enumerate(rows):
+            if row.id in held:
+                first = rows.line(list(held).index(row.id))
+                raise AnnotationError(
+                    f'{path}, line {rows.line(number)}: "id" is {shorten(row.id)}, as in line '
+                    f"{first} already."
+                )
+            held[row.id] = row
+        return cls(root, list(held.values()))
+
+    @classmethod
+    def join(cls, parts: Mapping[str, "Manifest"]) -> "Manifest":
+        """Several data sets as one; each keeps its own root.
+
+        Args:
+            parts: manifests by their names, with which the ids and paths of their rows will begin.
+        """
+        rows: Sequence[VideoText] = JoinedRows({name: part.rows for name, part in parts.items()})
+        if not any(isinstance(part.rows, IndexedRows) for part in parts.values()):
+            rows = list(rows)
+        return cls(next(iter(parts.values())).root, rows, parts)
 
     def save(self, path: str | Path) -> None:
         """Write the manifest, whole or not at all; `root` is not written.
@@ -154,7 +92,7 @@ class Manifest:
             UserError: the file cannot be written, or "extra" holds what JSON cannot.
         """
         try:
-            lines = [_encode(row.to_json()) for row in self.rows]
+            lines = [encode_row(row) for row in self.rows]
         except (TypeError, ValueError) as error:
             raise UserError(f'{path}: "extra" must hold JSON values only ({error}).') from None
         write_text(path, "".join(lines))
@@ -168,16 +106,12 @@ class Manifest:
         if name not in self.splits:
             there = ", ".join(self.splits) or "none"
             raise UserError(f"The manifest of {self.root} has no split {name!r}; it has: {there}.")
-        if isinstance(self.rows, IndexedRows):
-            return Manifest(self.root, self.rows.split(name))
-        return Manifest(self.root, [row for row in self.rows if row.split == name])
+        return replace(self, rows=rows_of(self.rows, name))
 
     @property
     def splits(self) -> tuple[str, ...]:
         """The names of the splits, in alphabetical order."""
-        indexed = isinstance(self.rows, IndexedRows)
-        names = self.rows.splits if indexed else {row.split for row in self.rows}
-        return tuple(sorted(names))
+        return splits_of(self.rows)
 
     def path_of(self, row: VideoText) -> Path:
         """Where the file of a row lies.
@@ -185,7 +119,13 @@ class Manifest:
         Raises:
             AnnotationError: the path leads out of the root.
         """
-        return inside(self.root, row.video)
+        return self._path_of(row.video)
+
+    def _path_of(self, video: str) -> Path:
+        if not self.parts:
+            return inside(self.root, video)
+        name, _, own = video.partition("/")
+        return self.parts[name]._path_of(own)
 
 
 def samples_folder() -> Path:
@@ -209,67 +149,3 @@ def samples_folder() -> Path:
 def sample_manifest() -> Manifest:
     """The manifest of the sample clips."""
     return Manifest.load(samples_folder() / "manifest.jsonl")
-
-
-def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        with open_regular(path, encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, line
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text; is it the right file?") from None
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from None
-
-
-def _check_path(root: Path, video: str, folders: set[str]) -> None:
-    """As `inside`, which is slow on millions of rows: each folder is followed once only."""
-    name = video.rpartition("/")[2]
-    folder = video[: len(video) - len(name)]  # with its slash: "/a" is not in ""
-    known = folder in folders and name not in ("", ".", "..") and not set(name) & set("\\:\0")
-    if not known or os.path.islink(root / video):
-        inside(root, video)
-        folders.add(folder)
-
-
-def _encode(row: dict[str, Any]) -> str:
-    line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
-    line.encode("utf-8")  # a lone surrogate is an error here and not half-way through the file
-    return line
-
-
-def _decode(line: str) -> Any:
-    def refuse(constant: str) -> None:
-        raise AnnotationError(f"the line holds {constant}, which is not JSON")
-
-    try:
-        return json.loads(line, parse_constant=refuse)
-    except json.JSONDecodeError as error:
-        raise AnnotationError(f"the line is not JSON ({error.msg}, column {error.colno})") from None
-    except (RecursionError, ValueError):
-        raise AnnotationError("the line is JSON of absurd depth or length") from None
-
-
-def _check_text(name: str, value: Any) -> None:
-    if not isinstance(value, str):
-        raise AnnotationError(f'"{name}" is {_show(value)}; it must be text')
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        raise AnnotationError(f'"{name}" holds half a character (a lone surrogate)') from None
-    if is_empty(value):
-        raise AnnotationError(f'"{name}" is empty; write one or take the line out')
-
-
-def _check_seconds(name: str, value: Any) -> None:
-    if value is None:
-        return
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0:
-        raise AnnotationError(f'"{name}" is {_show(value)}; it must be seconds, 0 or more')
-
-
-def _show(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."

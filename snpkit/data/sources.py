@@ -1,49 +1,32 @@
-"""What `--data` names: a manifest, shards, or a data set's folder as its authors publish it."""
+"""What `--data` names: manifests, folders as Hugging Face's VideoFolder has them, or shards."""
 
-import hashlib
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from snpkit.data.annotations.caption_lists import read_manifest
-from snpkit.data.annotations.index import RowIndex
-from snpkit.data.annotations.labels import AnswerLabels
-from snpkit.data.annotations.layouts import ALIASES, Layout, Part, layouts_in
+from snpkit.data.labels import AnswerLabels
+from snpkit.data.prepare.datasets import METADATA, labels_beside, recognise
+from snpkit.data.rows import split_named
 from snpkit.data.samples import Manifest
 from snpkit.data.shards import is_sharded, open_shards
-from snpkit.errors import AnnotationError, UserError
-from snpkit.files import cache_folder
+from snpkit.errors import UserError
 
 FILES = {"qa": "questions.jsonl", "multichoice": "choices.jsonl"}  # else manifest.jsonl
-_LARGE = 64 << 20  # bytes of a manifest that is not held in memory: about 300,000 rows
-_WRONG_SHARE = 0.2  # more wrong rows than this: it is another data set than it seems
-_CAPTIONED = ("retrieval", "pre-training")
-# Task of a recipe -> tasks of the layouts that suit it.
-_SUITABLE = {
-    "pretraining": _CAPTIONED,
-    "retrieval": _CAPTIONED,
-    "qa": ("question answering",),
-    "multichoice": ("multiple choice",),
-}
 
 
 @dataclass(frozen=True)
 class Source:
-    """The rows of one data set, of all its splits.
+    """The rows of one data set or of several, of all their splits.
 
     Attributes:
         name: what messages call it.
-        manifest: its rows; those of a published layout or a large manifest are read from an index
-            file and take no memory.
+        manifest: its rows; those of a large manifest are not held in memory.
         answers: the label set that the data set brings along; None = it has none.
-        wrong: rows that were left out because they are wrong.
     """
 
     name: str
     manifest: Manifest
     answers: tuple[str, ...] | None = None
-    wrong: int = 0
 
     def split_name(self, asked: str | None, option: str, *, optional: bool = False) -> str | None:
         """The split that an option asks for, as the rows call it.
@@ -51,7 +34,8 @@ class Source:
         Args:
             asked: a split, such as "validation" or "val"; None or "none" = none.
             option: such as "--held-out", for the message.
-            optional: "none" is among the choices.
+            optional: "none" is among the choices. Of several data sets each must have a split that
+                is not optional.
 
         Raises:
             UserError: there is no such split; names those that there are.
@@ -59,92 +43,101 @@ class Source:
         if asked is None or (optional and asked == "none"):
             return None
         there = self.manifest.splits
-        for name in (asked, ALIASES.get(asked, asked)):
-            if name in there:
-                return name
-        others = [name for name in there if name != "train"] if optional else list(there)
-        choices = "|".join(["none"] * optional + others)
-        raise UserError(
-            f"{self.name} has no split {asked!r}; it has: {', '.join(there)}. "
-            f"Choose with {option} {choices}."
-        )
+        meant = split_named(asked) or asked
+        name = next((s for s in (asked, meant) if s in there), None)
+        name = name or next((s for s in there if split_named(s) == meant), None)
+        if name is None:
+            others = [split for split in there if split != "train"] if optional else list(there)
+            choices = "|".join(["none"] * optional + others)
+            raise UserError(
+                f"{self.name} has no split {asked!r}; it has: {', '.join(there)}. "
+                f"Choose with {option} {choices}."
+            )
+        for key, part in self.manifest.parts.items():
+            if not optional and name not in part.splits:
+                raise UserError(
+                    f"{key} has no split {name!r} and would not be used; it has: "
+                    f"{', '.join(part.splits)}. Leave it out, or give its rows that split."
+                )
+        return name
 
 
-def open_source(data: str | Path, task: str, layout: str | None = None) -> Source:
-    """The rows that `--data` and `--layout` name.
+def open_source(data: Sequence[Path], task: str, roots: Sequence[Path] = ()) -> Source:
+    """The rows that `--data` names; of several data sets those of all, in one.
+
+    Batches draw from all rows alike, so that data sets are mixed in proportion to their sizes.
 
     Args:
-        data: a manifest (.jsonl), or the folder of a data set in one of the layouts that
-            `snpkit.data.annotations` knows, or a folder with manifest.jsonl (for "qa"
-            questions.jsonl, for "multichoice" choices.jsonl), or one of shards.
+        data: manifests (.jsonl); folders with manifest.jsonl (for "qa" questions.jsonl, for
+            "multichoice" choices.jsonl), or as Hugging Face's VideoFolder and ImageFolder have
+            them, with metadata.jsonl; or folders of shards.
         task: "pretraining", "retrieval", "qa" or "multichoice".
-        layout: which data set, if the folder holds several that suit the task.
+        roots: folder that the paths of each manifest start from; none = their own folders.
 
     Raises:
-        UserError: no such file or folder, or no data set in it that suits the task, or several.
-        AnnotationError: a manifest's row is wrong, or more than a fifth of a data set's rows.
+        UserError: no such file or folder, or none with a manifest; a data set's own files are to be
+            converted first, which names the command.
+        AnnotationError: a manifest's row is wrong.
     """
-    path = Path(data)
-    if path.is_dir() and layout is None and is_sharded(path):
-        return Source(f"the shards in {path}", open_shards(path))
+    if roots and len(roots) != len(data):
+        raise UserError(f"--root names {len(roots)} folders for {len(data)} data sets; name each.")
+    sharded = [path for path in data if path.is_dir() and is_sharded(path)]
+    if sharded:
+        if len(sharded) < len(data):
+            raise UserError("Shards and manifests cannot be mixed; make shards of all, or of none.")
+        return Source(f"the shards in {', '.join(map(str, data))}", open_shards(*data))
+    each = [
+        _open(path, task, root)
+        for path, root in zip(data, roots or [None] * len(data), strict=True)
+    ]
+    if len(each) == 1:
+        return each[0]
+    parts: dict[str, Manifest] = {}
+    for path, one in zip(data, each, strict=True):
+        name = path.resolve().stem or "data"
+        more = (f"{name}-{number}" for number in range(2, len(data) + 2))
+        parts[next(n for n in (name, *more) if n not in parts)] = one.manifest
+    answers = {one.answers for one in each}
+    if len(answers) > 1:
+        raise UserError("The data sets have different label sets; fine-tune on one of them.")
+    names = " and ".join(one.name for one in each)
+    return Source(names, Manifest.join(parts), answers.pop())
+
+
+def _open(path: Path, task: str, root: Path | None) -> Source:
+    file = path
     if path.is_dir():
-        inner = path / FILES.get(task, "manifest.jsonl")
-        if layout is not None or not inner.is_file():
-            return _open_layout(_choose(path, task, layout))
-        path = inner
-    if layout is not None:
-        raise UserError(f"--layout {layout} is for the folder of a data set; {path} is none.")
-    if path.is_file() and path.suffix.lower() != ".jsonl":
-        raise UserError(f"{path} is no manifest (.jsonl); name the folder of the data set.")
-    if path.is_file() and path.stat().st_size > _LARGE:
-        part = Part("", path, partial(read_manifest, path=path))
-        return _open_layout(Layout(path.parent, path.name, "retrieval", (part,)), strict=True)
-    return Source(str(path), Manifest.load(path))
+        file = path / FILES.get(task, "manifest.jsonl")
+        if not file.is_file():
+            return _open_folder(path)
+    if file.is_file() and file.suffix.lower() != ".jsonl":
+        raise UserError(f"{file} is no manifest (.jsonl); `snpkit prepare` makes one.")
+    labels = labels_beside(file)
+    answers = AnswerLabels.load(labels).answers if labels.is_file() else None
+    return Source(str(file), Manifest.load(file, root=root), answers)
 
 
-def _choose(root: Path, task: str, name: str | None) -> Layout:
-    layouts = layouts_in(root)
-    suitable = [one for one in layouts if one.task in _SUITABLE[task] or one.name == "manifest"]
-    chosen = [one for one in suitable if name in (None, one.name)]
-    if len(chosen) == 1:
-        return chosen[0]
-    if chosen:
-        names = ", ".join(one.name for one in chosen)
-        raise UserError(f"{root} holds several data sets; choose with --layout: {names}.")
-    there = ", ".join(f"{one.name} ({one.task})" for one in layouts)
-    asked = f" {name!r}" if name is not None else ""
-    holds = f"it holds: {there}" if there else "name the folder with its annotation files"
-    raise UserError(f"{root} holds no data set{asked} for {task} that snpkit knows; {holds}.")
-
-
-def _open_layout(layout: Layout, *, strict: bool = False) -> Source:
-    """Its rows in an index file; wrong ones are counted, or raised where it is `strict`."""
-    found = RowIndex.build(layout.root, index_path(layout), layout=layout, skip_wrong=not strict)
-    name = f"{layout.name} in {layout.root}"
-    if not len(found) or found.left_out > _WRONG_SHARE * (len(found) + found.left_out):
-        total = len(found) + found.left_out
-        raise AnnotationError(
-            f"{found.left_out:,} of {total:,} rows of {name} are wrong{_first_wrong(layout)}; "
-            f"`snpkit verify {layout.root}` names them all."
+def _open_folder(folder: Path) -> Source:
+    """A folder with metadata.jsonl in it or in its folders, one for each split."""
+    if (folder / METADATA).is_file():
+        return Source(str(folder), Manifest.load(folder / METADATA))
+    sets, _ = recognise(folder)
+    for found in sets:
+        if found.name == "videofolder":
+            parts = {
+                file.path.parent.name: Manifest.load(file.path, split=file.split)
+                for file in found.files
+            }
+            return Source(str(folder), Manifest.join(parts))
+    others = [found for found in sets if found.name != "manifest"]
+    if others:
+        commands = " or ".join(
+            f"`snpkit prepare {one.name} {folder} -o {folder / 'manifest.jsonl'}"
+            + (f" --variant {one.variant}`" if len(others) > 1 and one.variant else "`")
+            for one in others
         )
-    answers = None
-    if layout.label_file is not None and layout.task == "question answering":
-        answers = AnswerLabels.load(layout.label_file).answers
-    return Source(name, found.manifest(), answers, found.left_out)
-
-
-def _first_wrong(layout: Layout) -> str:
-    try:
-        for _ in layout.rows():
-            pass
-    except UserError as error:
-        return f", such as {str(error).rstrip('.')}"
-    return ""
-
-
-def index_path(layout: Layout) -> Path:
-    """Where the index file of a data set lies: in its folder, else in the user's cache."""
-    if os.access(layout.root, os.W_OK):
-        return layout.root / f".snpkit-{layout.name}.sqlite"
-    key = hashlib.sha256(str(layout.root.resolve()).encode()).hexdigest()[:16]
-    return cache_folder() / f"{key}-{layout.name}.sqlite"
+        raise UserError(f"{folder} holds a data set's own files; convert them first: {commands}.")
+    raise UserError(
+        f"{folder} holds no manifest.jsonl and no metadata.jsonl; name a manifest, or make one "
+        "with `snpkit prepare`."
+    )

@@ -15,10 +15,20 @@ from typing import Any
 from torch import Tensor
 
 from snpkit.data.cache import clip_name
-from snpkit.data.samples import VideoText
+from snpkit.data.labels import (
+    AnswerLabels,
+    answer_of,
+    answer_text,
+    label_of,
+    wrong_choice,
+    wrong_question,
+)
+from snpkit.data.rows import VideoText
 from snpkit.errors import UserError
 from snpkit.language.tokenizer import encode_captions
-from snpkit.text import is_empty
+
+__all__ = ["Texts", "answer_of", "check_rows", "digest_rows", "encode_options", "label_of",
+           "label_set", "type_of"]  # fmt: skip
 
 Encoded = tuple[Tensor, Tensor]  # input_ids, attention_mask
 
@@ -44,53 +54,14 @@ class Texts:
             yield from (option for row in self.rows for option in row.extra.get("options", ()))
 
 
-def answer_text(answer: str) -> str:
-    """An answer as answers are compared: in lower case without outer spaces."""
-    return answer.strip().lower()
-
-
-def answer_of(row: VideoText) -> str | None:
-    """The answer of a question; where its file gives only a label, the number of the label.
-
-    None is an answer outside the label set of which nothing else is known: no model gives it.
-    """
-    answer, label = row.extra.get("answer"), row.extra.get("label")
-    if isinstance(answer, str):
-        return answer_text(answer)
-    return str(label) if _is_label(label) and label >= 0 else None
-
-
-def label_of(row: VideoText) -> int:
-    """Which option is right."""
-    return int(row.extra["label"])
-
-
 def check_rows(task: str, rows: Sequence[VideoText]) -> None:
     """Raise UserError, which names the first wrong row, where rows do not fit the task."""
     count = None
-    for row in rows:
-        if task == "qa" and not _is_question(row):
-            raise UserError(
-                f'{row.id} has no "answer"; question answering needs rows of questions, such as '
-                "questions.jsonl of a generated corpus."
-            )
-        if task != "multichoice":
-            continue
-        options, label = row.extra.get("options"), row.extra.get("label")
-        if not isinstance(options, list) or not _is_label(label):
-            raise UserError(
-                f'{row.id} has no "options" with a "label"; multiple choice needs rows such as '
-                "those of choices.jsonl of a generated corpus."
-            )
-        for place, option in enumerate(options):
-            if not isinstance(option, str) or is_empty(option):
-                raise UserError(f"{row.id}: option {place} is {option!r}; it must be text.")
-        count = count or len(options)
-        if len(options) != count or not 0 <= label < count or count < 2:
-            raise UserError(
-                f"{row.id} has {len(options)} options and label {label}; every row needs "
-                f"{max(count, 2)} options and the place of the right one, from 0."
-            )
+    for row in rows if task in ("qa", "multichoice") else ():
+        wrong = wrong_question(row) if task == "qa" else wrong_choice(row, count)
+        if wrong is not None:
+            raise UserError(f"{row.id} {wrong}.")
+        count = count or len(row.extra.get("options", ()))
 
 
 def type_of(row: VideoText) -> str:
@@ -110,8 +81,6 @@ def label_set(
     Raises:
         UserError: the rows have only one answer of the label set, or none.
     """
-    from snpkit.data.annotations.labels import AnswerLabels
-
     said = Counter(answer for row in rows if (answer := answer_of(row)) is not None)
     if given is None:
         answers = list(AnswerLabels.build(said.elements(), size).answers) if said else []
@@ -141,13 +110,3 @@ def digest_rows(rows: Iterable[VideoText]) -> str:
         seen += [row.extra.get(name) for name in ("answer", "options", "label")]
         digest.update(json.dumps(seen).encode() + b"\n")
     return digest.hexdigest()
-
-
-def _is_label(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_question(row: VideoText) -> bool:
-    # Without an answer, the "label" beside "options" is the place of an option.
-    labelled = _is_label(row.extra.get("label")) and "options" not in row.extra
-    return isinstance(row.extra.get("answer"), str) or labelled

@@ -6,12 +6,12 @@ from hashlib import blake2b
 
 import numpy as np
 
-from snpkit.data.samples import VideoText
+from snpkit.data.rows import VideoText
 
 _CAPTIONS = 0x63617074  # sets the random numbers that choose captions apart from those of the order
 
 
-def _number(text: str) -> int:
+def number_of(text: str) -> int:
     digest = blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
 
@@ -24,7 +24,7 @@ def video_id(row: VideoText) -> int:
     that would have been right costs little, to learn from a wrong one costs more. Of ten million
     files two have the same number with a probability of 3e-6.
     """
-    return _number(posixpath.normpath(row.video))
+    return number_of(posixpath.normpath(row.video))
 
 
 def clip_numbers(rows: Iterable[VideoText]) -> np.ndarray:
@@ -34,7 +34,7 @@ def clip_numbers(rows: Iterable[VideoText]) -> np.ndarray:
     a few numbers for each row.
     """
     names = (f"{posixpath.normpath(row.video)}\0{row.start or 0.0}\0{row.end}" for row in rows)
-    ids = np.fromiter(map(_number, names), np.int64)
+    ids = np.fromiter(map(number_of, names), np.int64)
     _, first, places = np.unique(ids, return_index=True, return_inverse=True)
     numbers = np.empty(len(first), np.int64)
     numbers[np.argsort(first)] = np.arange(len(first))

@@ -123,12 +123,17 @@ def refused(function: Callable[[Path], Any], path: Path) -> Any:
 
 
 def read_annotations(path: Path) -> int:
-    """All rows of all data sets in a folder, as `--data` and `snpkit verify` read them."""
-    from snpkit.data.annotations.layouts import detect, layouts_in
+    """All rows of all data sets in a folder, as `snpkit prepare` and `snpkit verify` read them."""
+    from snpkit.data.prepare import recognise
+
+    def raised(error: UserError) -> None:
+        raise error
 
     def read(folder: Path) -> int:
-        layouts = layouts_in(folder) or [detect(folder)]
-        return sum(len(list(layout.rows())) for layout in layouts)
+        sets, _ = recognise(folder)
+        if not sets:
+            raise UserError(f"{folder} holds no data set.")
+        return sum(len(list(one.rows(raised))) for one in sets)
 
     return refused(read, path)
 

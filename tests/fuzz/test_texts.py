@@ -16,7 +16,7 @@ from snpkit.language.significance import SignificanceTable
 from snpkit.language.tokenizer import train_tokenizer
 from snpkit.model.config import SNPConfig
 from snpkit.model.pretraining import SNPForPreTraining
-from tests.data.annotations.builders import BUILDERS
+from tests.data.prepare.builders import BUILDERS
 from tests.fuzz import running
 from tests.fuzz.damage import BINARY, TEXT
 from tests.fuzz.running import FULL, run
@@ -52,10 +52,10 @@ def check(function, make, count, whole):
 
 def test_damaged_annotations(tmp_path):
     """Of every data set that snpkit reads."""
-    names = sorted(BUILDERS)
-    for name in names:
+    names = [build.__name__ for _, build in BUILDERS]
+    for name, (_, build) in zip(names, BUILDERS, strict=True):
         (tmp_path / "whole" / name).mkdir(parents=True)
-        BUILDERS[name](tmp_path / "whole" / name, CAPTIONS)
+        build(tmp_path / "whole" / name, CAPTIONS)
         assert running.read_annotations(tmp_path / "whole" / name) > 0
 
     def make(number):

@@ -15,7 +15,6 @@ from snpkit.errors import CheckpointError, UserError
 from snpkit.language.significance import SignificanceTable
 from snpkit.language.tokenizer import load_tokenizer
 from snpkit.model.pretraining import SNPForPreTraining
-from snpkit.training.finetuning import prepare_task
 from snpkit.training.history import read_history
 from snpkit.training.loop import pretrain
 from snpkit.training.recipe import get_recipe, override
@@ -80,7 +79,7 @@ def test_a_table_mined_before_is_taken(manifest, tmp_path, monkeypatch, publishe
     words = ["red", "ball", "falls"]
     assert table.significant_words == (words[:2] if published else words)
     tuning = override(get_recipe("laptop_retrieval"), {"data.size": 32, "data.batch_size": 8})
-    found = prepare_task(tuning, manifest, start=None, significance=path, progress=False).table
+    found = prepare(tuning, manifest, start=None, significance=path, progress=False).table
     assert set(found.entries) == set(mined.entries)
     mined.top_k = 0
     mined.save(path)

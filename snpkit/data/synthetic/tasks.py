@@ -1,7 +1,7 @@
 """Questions and five-option choices about the generated clips, from what their scenes hold.
 
 The rows go into `questions.jsonl` and `choices.jsonl` beside the corpus's manifest. Their `extra`
-has the keys of every such data set (`snpkit.data.annotations`): "question", "answer" and
+has the keys of every such data set (`snpkit.data.prepare`): "question", "answer" and
 "answer_type"; or "question" (empty), "options", "label", "answer" (the true option) and "changed"
 (what is wrong with each option: noun, colour, motion or scene; null for the true one).
 """

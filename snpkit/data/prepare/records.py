@@ -1,0 +1,206 @@
+"""The records of an annotation file, one after another: the file may exceed the memory.
+
+What is wrong with a whole file is an `AnnotationError` that names it. A record that cannot be read
+has its error, a `WrongRow`, in the place of its value; the records behind it can be read.
+"""
+
+import codecs
+import csv
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import ijson
+import numpy as np
+
+from snpkit.data.rows import WrongRow, decode_line, shorten
+from snpkit.errors import AnnotationError
+from snpkit.files import open_regular
+from snpkit.text import clean_caption, is_empty
+
+_BLOCK = 1 << 20  # bytes
+_DEEPEST = 100  # lists and objects in each other; the data sets have 6
+_LONGEST = 1 << 26  # bytes of one text
+_LARGEST = 200_000_000  # bytes of a file with NaN, which is held in memory as a whole
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+class Record(NamedTuple):
+    """One record and its place: `unit` and `number`, such as "line" 3 or "sentences item" 1."""
+
+    unit: str
+    number: int
+    value: Any
+
+
+def records(path: Path) -> Iterator[Record]:
+    """The objects of a .jsonl file, or the items of the outer list of a .json file."""
+    if path.suffix.lower() != ".jsonl":
+        yield from json_items(path)
+        return
+    with _reading(path), open_regular(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+            if not line.strip():
+                continue
+            try:
+                value = decode_line(line)
+            except AnnotationError as error:
+                value = WrongRow(str(error))
+            yield Record("line", number, value)
+
+
+def json_items(path: Path, key: str | None = None) -> Iterator[Record]:
+    """The items of the list `key` of the file's object; without a key, of the file's outer list.
+
+    Raises:
+        AnnotationError: not JSON, cut off, or without such a list that holds something.
+    """
+    unit = "item" if key is None else f"{key} item"
+    number = 0
+    with _reading(path), open_regular(path, "rb") as file:
+        if _holds_constants(file):
+            items = _plain_items(path, file, key)
+        else:
+            items = ijson.items(file, "item" if key is None else f"{key}.item", use_float=True)
+        for number, value in enumerate(items, start=1):
+            yield Record(unit, number, value)
+    if not number:
+        wanted = "list" if key is None else f"list {key!r}"
+        raise AnnotationError(f"{path} has no {wanted} with items; is it the right file?")
+
+
+def table(path: Path, columns: tuple[str, ...]) -> Iterator[Record]:
+    """The rows of a .csv file with a header, as {column: text}.
+
+    Raises:
+        AnnotationError: a column is missing, or the file is no table.
+    """
+    with _reading(path), open_regular(path, encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file, restval=None, strict=True)
+        try:
+            rows.fieldnames = [cell.strip() for cell in rows.fieldnames or ()]
+            if missing := [name for name in columns if name not in rows.fieldnames]:
+                raise AnnotationError(f"{path} has no column {missing[0]!r}; is it the right file?")
+            for row in rows:
+                uneven = None in row or None in row.values()
+                value = WrongRow("it has more or fewer cells than the header") if uneven else row
+                yield Record("line", rows.line_num, value)
+        except csv.Error as error:
+            raise AnnotationError(f"{path}, line {rows.line_num}: {error}.") from None
+
+
+def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number, from 1, and text of each line that is not blank."""
+    with _reading(path), open_regular(path, encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, line.rstrip("\n")
+
+
+def field(record: Record, *keys: str) -> Any:
+    """The value of the first of `keys` that the record's object has, or WrongRow is raised."""
+    if isinstance(record.value, WrongRow):
+        raise record.value
+    if not isinstance(record.value, dict):
+        raise WrongRow("the record must be a JSON object")
+    for key in keys:
+        if key in record.value:
+            return record.value[key]
+    raise WrongRow(f'"{keys[0]}" is missing; add it or take the row out')
+
+
+def text(record: Record, *keys: str) -> str:
+    """A field that must be text, or WrongRow is raised."""
+    return plain(field(record, *keys), keys[0])
+
+
+def sentence(value: Any, name: str = "caption") -> str:
+    """A caption, question or option: text with HTML's entities (&amp;) decoded.
+
+    Raises:
+        WrongRow: it is no text, or shows nothing.
+    """
+    return plain(clean_caption(value) if isinstance(value, str) else value, name)
+
+
+def plain(value: Any, key: str) -> str:
+    """A value that must be text, without space around it.
+
+    Raises:
+        WrongRow: it is no text, empty, or without any character that can be seen.
+    """
+    if not isinstance(value, str):
+        raise WrongRow(f'"{key}" is {shorten(value)}; it must be text')
+    if is_empty(value):
+        raise WrongRow(f'"{key}" is empty; write one or take the row out', f"empty {key}")
+    return value.strip()
+
+
+def name(record: Record, *keys: str) -> str:
+    """A field that names something, text or a whole number, or WrongRow is raised."""
+    value = field(record, *keys)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
+        return str(value)
+    return text(record, *keys)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except AnnotationError:
+        raise
+    except UnicodeDecodeError:
+        raise AnnotationError(f"{path} is not UTF-8 text; is it the right file?") from None
+    except OSError as error:
+        raise AnnotationError(f"Cannot read {path}: {error.strerror or error}.") from None
+    except (ValueError, RecursionError, ijson.JSONError):
+        # broken text, numbers of thousands of digits, thousands of brackets
+        raise AnnotationError(f"{path} is not JSON, or it is cut off; fetch it anew.") from None
+
+
+def _holds_constants(file: IO[bytes]) -> bool:
+    """Whether a JSON file has NaN or Infinity, which pandas writes; the place is then its start.
+
+    ijson takes memory with the square of the depth of what it reads: that is limited here.
+
+    Raises:
+        ValueError: it is nested too deeply, or holds a text of absurd length.
+    """
+    begin = len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0
+    file.seek(begin)
+    depth, found, rest = 0, False, b""
+    while block := file.read(_BLOCK):
+        marks = _TEXT.sub(b"", rest + block)
+        opened = marks.find(b'"')  # a text that goes on in the next block
+        marks, rest = (marks, b"") if opened < 0 else (marks[:opened], marks[opened:])
+        if len(rest) > _LONGEST:
+            raise ValueError
+        found = found or b"NaN" in marks or b"Infinity" in marks
+        values = np.frombuffer(marks, np.uint8)
+        steps = np.isin(values, list(b"[{")).astype(np.int64) - np.isin(values, list(b"]}"))
+        if depth + steps.cumsum().max(initial=0) > _DEEPEST:
+            raise ValueError
+        depth += int(steps.sum())
+    file.seek(begin)
+    return found
+
+
+def _plain_items(path: Path, file: IO[bytes], key: str | None) -> Iterator[Any]:
+    """The items of a list where NaN and Infinity stand among them: such an item is wrong."""
+    content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise AnnotationError(f"{path} holds NaN or Infinity, which are not JSON; write null.")
+    value = json.loads(content)
+    if key is not None and isinstance(value, dict):
+        value = value.get(key)
+    for item in value if isinstance(value, list) else []:
+        try:
+            json.dumps(item, allow_nan=False)
+            yield item
+        except ValueError:
+            yield WrongRow("the record holds NaN or Infinity, which are not JSON; write null")
