@@ -30,6 +30,7 @@ from snpkit.machine import available_cores
 from snpkit.video.guarded import ReaderPool
 from snpkit.video.sampling import Middle, sample_frames
 
+_FORMAT = 2  # raised when the same file gives other frames than before
 _SPARE = 1e9  # bytes that a cache leaves free on its disk
 
 
@@ -244,7 +245,8 @@ def _digest(
     manifest: Manifest, rows: dict[str, VideoText], size: int, kept: int | None
 ) -> str:
     """Names the frames: another file, date, window or size of a clip is another cache."""
-    parts = hashlib.sha256(json.dumps([str(manifest.root.resolve()), size, kept]).encode())
+    about = [_FORMAT, str(manifest.root.resolve()), size, kept]
+    parts = hashlib.sha256(json.dumps(about).encode())
     for name, row in rows.items():
         try:
             known = os.stat(manifest.path_of(row))
