@@ -62,8 +62,13 @@ def check_file(path: Path) -> None:
 
 
 @contextmanager
-def open_film(path: Path) -> Iterator[tuple[Any, Any]]:
+def open_film(path: Path, *, headers: bool = False) -> Iterator[tuple[Any, Any]]:
     """A file opened with PyAV, and the stream that is the film: the best one, as ffmpeg judges.
+
+    Args:
+        path: the file.
+        headers: for packets and a first picture only: what an mp4 file with one film says of itself
+            is enough for that, and ffmpeg need not decode a little of each stream on its own.
 
     Yields:
         The container and the stream, for decoding on one thread.
@@ -77,8 +82,13 @@ def open_film(path: Path) -> Iterator[tuple[Any, Any]]:
     check_file(path)
     av.logging.set_level(None)
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+    name, undecoded = str(path.absolute()), options | {"codec_whitelist": "none"}
     try:
-        container = av.open(str(path.absolute()), options=options)
+        headers = headers and _is_mp4(path)
+        container = av.open(name, options=undecoded if headers else options)
+        if headers and len(container.streams.video) > 1:  # to choose, ffmpeg looks into them
+            container.close()
+            container = av.open(name, options=options)
     except PermissionError:
         raise VideoError(f"{path} may not be read; change its access rights.") from None
     except (av.FFmpegError, OSError, ValueError):
@@ -96,6 +106,11 @@ def open_film(path: Path) -> Iterator[tuple[Any, Any]]:
         # One thread: workers read in parallel, and many threads cost more than a short clip.
         stream.codec_context.thread_count = 1
         yield container, stream
+
+
+def _is_mp4(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(8)[4:] == b"ftyp"
 
 
 def has_format(container: Any, *names: str) -> bool:

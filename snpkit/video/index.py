@@ -96,7 +96,7 @@ def build_index(path: str | Path, *, decode: bool = False) -> VideoIndex:
 def _from_packets(path: Path) -> VideoIndex | None:
     """The index by the headers of the packets; None = only decoding tells."""
     numbers, first = array("q"), None  # numbers alone: packets would hold the whole film in memory
-    with open_film(path) as (container, stream):
+    with open_film(path, headers=True) as (container, stream):
         check_pixels(path, stream.codec_context.width, stream.codec_context.height)
         for packet in container.demux(stream):
             if packet.size:

@@ -1,6 +1,7 @@
 """Which way up a film is: its display matrix, as ffmpeg's filters that show it upright."""
 
 import math
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ _LONGEST_HEADER = 1 << 24
 
 
 def says_upright(path: Path, stream: Any, packet: Any) -> bool:
-    """Whether the bytes of an mp4 file tell that nothing turns its H.264 film, without decoding.
+    """Whether an mp4 file says, without decoding, that nothing turns or scales its H.264 film.
 
     Args:
         path: the file.
@@ -64,10 +65,15 @@ def says_upright(path: Path, stream: Any, packet: Any) -> bool:
     import av
 
     header = _movie_header(path)
-    # The film has a matrix, and each of its tracks; and so may its coded pictures.
+    context = stream.codec_context
+    # The film has a matrix, and each of its tracks, there with the size at which it is shown.
     matrices = header.count(b"mvhd") + header.count(b"tkhd")
-    if stream.codec_context.name != "h264" or not 0 < matrices <= header.count(_IDENTITY):
+    size = struct.pack(">II", context.width << 16, context.height << 16)
+    if context.name != "h264" or not 0 < matrices <= header.count(_IDENTITY):
         return False
+    if _IDENTITY + size not in header:
+        return False
+    # And so may its coded pictures have one.
     extract = "h264_metadata=display_orientation=extract"
     bitstream = av.bitstream.BitStreamFilterContext(extract, in_stream=stream)
     copies = bitstream.filter(av.Packet(bytes(packet)))  # it keeps what it is given
