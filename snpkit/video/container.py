@@ -15,7 +15,8 @@ from snpkit.errors import VideoError
 
 _FORMATS = (
     "3gp,asf,asf_o,avi,dv,flv,gif,apng,h263,h264,hevc,vvc,av1,obu,ivf,jpeg_pipe,m4v,matroska,mjpeg,"
-    "mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,ogg,rm,vc1,webm,wtv,yuv4mpegpipe"
+    "mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,ogg,rm,vc1,webm,wtv,yuv4mpegpipe,"
+    "png_pipe,webp_pipe,bmp_pipe,tiff_pipe"  # a picture under a film's name
 )
 _MOST_LOST = 0.2  # of the pictures of a film that is read all the same
 # Of a picture; larger ones are refused before memory is taken.
