@@ -121,6 +121,7 @@ class Pipeline(Loaded):
         from snpkit.language.tokenizer import known_words
         from snpkit.text import is_empty
 
+        text = text.encode("utf-8", "replace").decode()  # no tokenizer takes lone surrogates
         known = known_words(self.tokenizer, text, whole=self._cut_no_word)
         if self.table is not None:  # a word in pieces may have been mined from the captions
             known |= {word: True for word in known if word in self.table}

@@ -70,7 +70,7 @@ def test_it_answers_a_sentence_about_the_sample_clips(pipeline):
     assert right >= 0.9 * len(rows)
 
 
-@pytest.mark.parametrize("text", ["红色的汽车", "\N{KITE}", "???", "xylophone", "<[PAD]>"])
+@pytest.mark.parametrize("text", ["红色的汽车", "\N{KITE}", "???", "xylophone", "\ud83d <[PAD]>"])
 def test_a_search_for_words_that_it_has_never_seen_is_refused(pipeline, text):
     with pytest.raises(UserError, match=r"knows no word of .* such as blue, yellow, pink"):
         pipeline.search(text, samples_folder() / "generated")
