@@ -5,10 +5,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from snpkit.data.rows import VideoText
+from snpkit.data.rows import VideoText, shorten
 from snpkit.errors import AnnotationError, UserError
 from snpkit.files import read_json, write_json
-from snpkit.text import is_empty
 
 OUTSIDE = -1  # label of an answer outside the set: no prediction equals it, so it counts as wrong
 
@@ -119,8 +118,9 @@ def wrong_choice(row: VideoText, count: int | None = None) -> str | None:
             'has no "options" with a "label"; multiple choice needs rows such as those of '
             "choices.jsonl of a generated corpus"
         )
-    if not all(isinstance(option, str) and not is_empty(option) for option in options):
-        return "has an empty option; write one or take the row out"
+    for place, option in enumerate(options):  # empty ones are refused when the row is made
+        if not isinstance(option, str):
+            return f"is no choice: option {place} is {shorten(option)}; it must be text"
     count = count or max(len(options), 2)
     if len(options) != count or not 0 <= label < count:
         return (

@@ -77,7 +77,7 @@ class VideoText:
         options = self.extra.get("options")  # of multiple choice; what else there is stays as it is
         for place, option in enumerate(options if isinstance(options, list) else ()):
             if isinstance(option, str):
-                _check_text(f"options[{place}]", option)
+                _check_text(f"options[{place}]", option, "options")
         taken = sorted(set(_FIELDS) & set(self.extra))
         if taken:
             raise AnnotationError(f'"extra" holds {taken[0]!r}, which is the name of a field')
@@ -201,7 +201,7 @@ def _from_metadata(row: dict[str, Any], number: int, split: str | None) -> dict[
     return made
 
 
-def _check_text(name: str, value: Any) -> None:
+def _check_text(name: str, value: Any, trap: str | None = None) -> None:
     if not isinstance(value, str):
         raise AnnotationError(f'"{name}" is {shorten(value)}; it must be text')
     try:
@@ -209,7 +209,8 @@ def _check_text(name: str, value: Any) -> None:
     except UnicodeEncodeError:
         raise AnnotationError(f'"{name}" holds half a character (a lone surrogate)') from None
     if is_empty(value):
-        raise WrongRow(f'"{name}" is empty; write one or take the line out', f"empty {name}")
+        trap = trap or f"empty {name}"
+        raise WrongRow(f'"{name}" is empty; write one or take the line out', trap)
 
 
 def _check_seconds(name: str, value: Any) -> None:

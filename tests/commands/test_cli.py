@@ -44,7 +44,7 @@ def test_a_closed_output_is_no_failure():
 def test_an_ascii_locale_prints_every_name(tmp_path):
     environment = os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     missing = tmp_path / "Häschen 兔子"
-    ended = run("search", str(missing), "a hare", stdout=subprocess.PIPE, env=environment)
+    ended = run("search", str(missing), "a kite", stdout=subprocess.PIPE, env=environment)
     assert ended.returncode == 2
     assert len(ended.stderr.splitlines()) == 1 and "is not a folder" in ended.stderr
 
@@ -75,7 +75,8 @@ def test_names_in_sentences_cannot_act_on_a_terminal(capsys, tmp_path):
 
 
 def test_names_in_tables_cannot_act_on_a_terminal(capsys, tmp_path):
-    rows = '{"video": "a\\u001b[31m.mp4", "caption": "a red kite", "split": "tr\\u001b[2Jain"}\n'
+    names = '{"id": "1", "video": "a\\u001b[31m.mp4", "split": "tr\\u001b[2Jain"'
+    rows = names + ', "caption": "a red kite"}\n'
     (tmp_path / "manifest.jsonl").write_text(rows)
     assert main(["verify", str(tmp_path)]) == 1
     said = capsys.readouterr().out

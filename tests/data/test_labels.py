@@ -76,7 +76,7 @@ def test_a_label_of_a_choice_may_be_text():
     for label in ("2", "x", None):
         with pytest.raises(UserError, match="1 has "):
             check_rows("multichoice", [row(options=options, label=label)])
-    with pytest.raises(UserError, match="empty option"):
+    with pytest.raises(UserError, match="is empty"):
         check_rows("multichoice", [row(options=["a", "\u200b"], label=0)])
 
 
