@@ -50,6 +50,11 @@ class ParameterCount:
         """All parameters of the pre-training model."""
         return sum(self.components.values())
 
+    @property
+    def paper_millions(self) -> float | None:
+        """The paper's total (Table II); None where it gives none."""
+        return PAPER_MILLIONS.get((self.architecture, self.encoder))
+
 
 def count_parameters(architecture: str, encoder: str) -> ParameterCount:
     """Count a pre-training model of BERT-base size without allocating it."""
@@ -80,7 +85,7 @@ def parameter_text(rows: list[ParameterCount]) -> str:
     lines = [["encoder", "architecture", *_COMPONENTS, "total", "exact", "paper"]]
     for row in rows:
         millions = [f"{n / 1e6:.1f}" if n else "-" for n in row.components.values()]
-        paper = str(PAPER_MILLIONS.get((row.architecture, row.encoder), "-"))
+        paper = str(row.paper_millions or "-")
         total = [f"{row.total / 1e6:.1f}", f"{row.total:,}", paper]
         lines.append([ENCODERS[row.encoder], row.architecture, *millions, *total])
     head, *table = format_table(lines, left=2).splitlines()
