@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from multiprocessing import forkserver
 
 import pytest
 import torch
@@ -140,6 +141,8 @@ def test_killed_at_twenty_random_moments_it_still_ends_bit_equal(tmp_path):
     # Not a plain fork: this process has threads whose locks a child would inherit locked. All runs
     # are such processes: what other tests left in this one must not reach the numbers of any.
     processes = multiprocessing.get_context("forkserver")
+    # A server that another test started would import all this anew for each of the processes.
+    forkserver._forkserver._stop()
     processes.set_forkserver_preload(["snpkit.training.loop", "training_toys"])
 
     def started(folder):
