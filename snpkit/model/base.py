@@ -163,7 +163,8 @@ class SNPPreTrainedModel(PreTrainedModel):
 
     def match(self, text: Tensor, clip_features: Tensor) -> Tensor:
         """Text-video matching score, log-sum-exp over clips: -> [text, video]."""
-        return self.text_video_scores(text, clip_features).logsumexp(-1)
+        scores = self.text_video_scores(text, clip_features)
+        return scores[..., 0] if scores.shape[-1] == 1 else scores.logsumexp(-1)
 
     def pair_score(self, pooled: Tensor) -> Tensor:
         """Cross-modal matching score of pooled pairs: [pairs, hidden] -> [pairs].
