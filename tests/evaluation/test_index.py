@@ -159,7 +159,7 @@ def test_an_unreadable_file_is_tried_again_only_when_it_changed(folder, kept, tr
     encode_folder(Colours(), folder, cache=kept)
     assert tries == ["broken.mp4"]
     broken.unlink()
-    paint(folder / "broken.png", (7, 7, 7)).rename(broken.with_suffix(".gif"))
+    paint(folder / "broken.gif", (7, 7, 7))
     index = encode_folder(Colours(), folder, cache=kept)
     assert not index.unreadable and "broken.gif" in index.names
 
