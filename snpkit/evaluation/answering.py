@@ -79,19 +79,17 @@ def evaluate_answering(
     with evaluating(model):
         for start in range(0, len(rows), _QUESTIONS):
             some = slice(start, start + _QUESTIONS)
-            batch = encode_captions(tokenizer, [row.caption for row in rows[some]], max_tokens)
-            parts = (batch.input_ids, batch.attention_mask, videos.clip_tokens[places[some]])
-            logits = model.answer_logits(*(to_model(model, part) for part in parts))
+            questions, clips = [row.caption for row in rows[some]], videos.clip_tokens[places[some]]
+            logits = _answer_logits(model, tokenizer, questions, clips, max_tokens)
             given += [model.answers[number] for number in logits.argmax(1).tolist()]
     true, kinds = [answer_of(row) for row in rows], [type_of(row) for row in rows]
-    by_type: dict[str, list[int]] = defaultdict(list)
-    for number, kind in enumerate(kinds):
-        by_type[kind].append(number)
+    by_type: dict[str, list[list[str | None]]] = defaultdict(list)
+    for kind, *pair in zip(kinds, given, true, strict=True):
+        by_type[kind].append(pair)
     found: dict[str, Any] = {
         "accuracy": accuracy(given, true),
         "by_type": {
-            kind: accuracy([given[n] for n in own], [true[n] for n in own])
-            for kind, own in sorted(by_type.items())
+            kind: accuracy(*zip(*pairs, strict=True)) for kind, pairs in sorted(by_type.items())
         },
         "questions": len(rows),
         "left_out": len(dataset) - len(rows),
@@ -166,12 +164,24 @@ def answer(
     max_tokens: int = 30,
 ) -> list[tuple[str, float]]:
     """Every answer with its probability, the likeliest first; see `Pipeline.answer`."""
-    batch = encode_captions(tokenizer, [question], max_tokens)
     with evaluating(model):
-        video = encode_one(model, *frames)
-        ids, mask = to_model(model, batch.input_ids), to_model(model, batch.attention_mask)
-        logits = model.answer_logits(ids, mask, video.clip_tokens)[0]
-    return _ranked(model.answers, logits)
+        clips = encode_one(model, *frames).clip_tokens
+        logits = _answer_logits(model, tokenizer, [question], clips, max_tokens)
+    return _ranked(model.answers, logits[0])
+
+
+def _answer_logits(
+    model: "SNPForQuestionAnswering",
+    tokenizer: Any,
+    questions: Sequence[str],
+    clip_tokens: Tensor,
+    max_tokens: int,
+) -> Tensor:
+    """Questions and the clip tokens of their videos [questions, clips, hidden] ->
+    [questions, answers]."""
+    batch = encode_captions(tokenizer, questions, max_tokens)
+    parts = (batch.input_ids, batch.attention_mask, clip_tokens)
+    return model.answer_logits(*(to_model(model, part) for part in parts))
 
 
 def choose(

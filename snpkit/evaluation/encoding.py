@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import Manifest, VideoText
@@ -76,34 +75,16 @@ def encode_texts(
     Raises:
         UserError: no captions, or an empty one.
     """
-    captions = list(captions)
-    if not captions:
-        raise UserError("There is no caption to encode.")
-    starts = range(0, len(captions), batch_size)
-    batches = [
-        encode_captions(tokenizer, captions[start : start + batch_size], max_tokens)
-        for start in starts
-    ]
+    batch = encode_captions(tokenizer, list(captions), max_tokens)
+    lengths, pooled = batch.attention_mask.sum(dim=1), []
     with evaluating(model):
-        pooled = [
-            model.encode_text(
-                to_model(model, batch.input_ids),
-                to_model(model, batch.attention_mask),
-                lengths=batch.attention_mask.sum(dim=1).tolist(),
-            ).pooled
-            for batch in batches
-        ]
-    return EncodedTexts(
-        torch.cat(pooled).float().cpu(),
-        _cat_padded([batch.input_ids for batch in batches], tokenizer.pad_token_id),
-        _cat_padded([batch.attention_mask for batch in batches], 0),
-    )
-
-
-def _cat_padded(batches: list[Tensor], padding: int) -> Tensor:
-    longest = max(batch.shape[1] for batch in batches)
-    same = [functional.pad(b, (0, longest - b.shape[1]), value=padding) for b in batches]
-    return torch.cat(same)
+        for some in torch.arange(len(lengths)).split(batch_size):
+            pair = batch.input_ids[some], batch.attention_mask[some]
+            found = model.encode_text(
+                *(to_model(model, part) for part in pair), lengths=lengths[some].tolist()
+            )
+            pooled.append(found.pooled.float().cpu())
+    return EncodedTexts(torch.cat(pooled), batch.input_ids, batch.attention_mask)
 
 
 def stack_frames(shown: Sequence[tuple[Tensor, Tensor | None]]) -> Frames:
@@ -144,21 +125,12 @@ def encode_one(model: nn.Module, frames: Tensor, mask: Tensor | None = None) -> 
     return model.encode_video(to_model(model, frames[None]), real)
 
 
-def distinct_videos(manifest: Manifest) -> dict[tuple, int]:
-    """The distinct videos of a manifest (file and window), each with the first row that shows it.
-
-    Rows with the same file and window are captions of one video, which is read and encoded once.
-    """
-    first: dict[tuple, int] = {}
-    for index, row in enumerate(manifest.rows):
-        first.setdefault((row.video, row.start, row.end), index)
-    return first
-
-
 def encode_distinct(
     model: nn.Module, dataset: VideoTextDataset, batch_size: int = 32
 ) -> tuple[EncodedVideos, list[int], list[int | None]]:
     """Encode every distinct video of a data set once.
+
+    Rows with the same file and window are captions of one video, which is read and encoded once.
 
     Returns:
         The videos; for each the row of the data set that shows it; for each row of the data set
@@ -167,12 +139,19 @@ def encode_distinct(
     Raises:
         UserError: no video of the data set can be read.
     """
-    first, readable = distinct_videos(dataset.manifest), []
-    videos = encode_videos(model, _batches(dataset, first.values(), batch_size, readable))
+    shown_by, readable = first_rows(dataset.manifest), []
+    videos = encode_videos(model, _batches(dataset, sorted(set(shown_by)), batch_size, readable))
     place_of = {index: place for place, index in enumerate(readable)}
-    rows = dataset.manifest.rows
-    column = [place_of.get(first[row.video, row.start, row.end]) for row in rows]
-    return videos, readable, column
+    return videos, readable, [place_of.get(index) for index in shown_by]
+
+
+def first_rows(manifest: Manifest) -> list[int]:
+    """For each row the first one that shows the same video: the same file and window."""
+    first: dict[tuple, int] = {}
+    return [
+        first.setdefault((row.video, row.start, row.end), index)
+        for index, row in enumerate(manifest.rows)
+    ]
 
 
 def readable_rows(

@@ -36,9 +36,7 @@ class PointingGame:
         videos: number of videos.
         videos_hit: the strongest cell of all frames has its centre in the box of its frame.
         frames_hit: mean over videos of the share of frames whose own strongest cell does.
-        most_frames_hit: videos with more than half of their frames hit.
         chance: a random point: mean share of the frame that the box covers.
-        chance_cell: a random cell: mean share of cells whose centre is in the box.
         best_fixed_frames: `frames_hit` of the one cell that does best on these very videos.
         best_fixed_video: `videos_hit` of the one frame and cell that do best on them.
         ceiling: `frames_hit` of a perfect map; below 1, as a box may hold no cell's centre.
@@ -47,9 +45,7 @@ class PointingGame:
     videos: int
     videos_hit: float
     frames_hit: float
-    most_frames_hit: float
     chance: float
-    chance_cell: float
     best_fixed_frames: float
     best_fixed_video: float
     ceiling: float
@@ -72,16 +68,13 @@ def pointing_game(maps: Tensor, boxes: Tensor) -> PointingGame:
         )
     inside = centres_inside(boxes, *maps.shape[2:]).flatten(2).double()  # [videos, frames, cells]
     points = maps.flatten(2).argmax(2, keepdim=True)
-    hits = inside.gather(2, points)[..., 0]  # [videos, frames]
     strongest = maps.flatten(1).argmax(1, keepdim=True)
     x0, y0, x1, y1 = boxes.double().unbind(-1)
     return PointingGame(
         videos=len(maps),
         videos_hit=inside.flatten(1).gather(1, strongest).mean().item(),
-        frames_hit=hits.mean().item(),
-        most_frames_hit=(hits.mean(1) > 0.5).double().mean().item(),
+        frames_hit=inside.gather(2, points).mean().item(),
         chance=((x1 - x0) * (y1 - y0)).mean().item(),
-        chance_cell=inside.mean().item(),
         best_fixed_frames=inside.mean((0, 1)).max().item(),
         best_fixed_video=inside.mean(0).max().item(),
         ceiling=inside.amax(2).mean().item(),
@@ -106,14 +99,12 @@ class WordContest:
         median: ... whose median content word is more significant than the median function word.
         pairs: mean share of (content, function) pairs whose content word is more significant; ties
             count half.
-        strict: captions whose least significant content word is above every function word.
     """
 
     captions: int
     mean: float
     median: float
     pairs: float
-    strict: float
 
 
 def word_contest(captions: Iterable[tuple[Sequence[float], Sequence[str]]]) -> WordContest:
@@ -126,7 +117,7 @@ def word_contest(captions: Iterable[tuple[Sequence[float], Sequence[str]]]) -> W
     Raises:
         UserError: no caption has both.
     """
-    shares: list[tuple[float, float, float, float]] = []
+    shares: list[tuple[float, float, float]] = []
     for values, parts in captions:
         tagged = list(zip(values, parts, strict=True))
         content = [value for value, part in tagged if part in CONTENT]
@@ -135,7 +126,7 @@ def word_contest(captions: Iterable[tuple[Sequence[float], Sequence[str]]]) -> W
             pairs = [(one > other) + (one == other) / 2 for one in content for other in function]
             by_mean = fmean(content) > fmean(function)
             by_median = median(content) > median(function)
-            shares.append((by_mean, by_median, fmean(pairs), min(content) > max(function)))
+            shares.append((by_mean, by_median, fmean(pairs)))
     if not shares:
         raise UserError("No caption has both content and function words.")
     return WordContest(len(shares), *(fmean(column) for column in zip(*shares, strict=True)))

@@ -9,7 +9,6 @@ R@K is the share of queries, in percent, whose rank is at most K.
 """
 
 from collections.abc import Sequence
-from math import comb
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch import Tensor
 from snpkit.errors import UserError
 
 RECALLS = (1, 5, 10)
-Truth = Tensor | np.ndarray | Sequence[int] | Sequence[Sequence[int]] | None
+Truth = Tensor | np.ndarray | Sequence[int] | Sequence[Sequence[bool]] | None
 _ROWS = 256  # queries ranked at a time: the comparison masks stay small beside the scores
 
 
@@ -29,8 +28,7 @@ def rank_of_truth(scores: Tensor | np.ndarray, truth: Truth = None) -> Tensor:
     Args:
         scores: [queries, items], higher is better; infinities are allowed, NaN is not.
         truth: what is true for each query. None: item i for query i. [queries] integers: one item
-            each. One list of item numbers per query, or bool [queries, items] (an array, or lists):
-            several true items.
+            each. bool [queries, items]: several true items.
 
     Returns:
         float64 [queries], ranks from 1 to `items`; halves and other fractions come from ties.
@@ -38,10 +36,21 @@ def rank_of_truth(scores: Tensor | np.ndarray, truth: Truth = None) -> Tensor:
     Raises:
         UserError: NaN scores, a query without a true item, or shapes that do not fit.
     """
-    scores = _checked_scores(scores)
-    is_true = truth_mask(truth, *scores.shape)
-    parts = zip(scores.split(_ROWS), is_true.split(_ROWS), strict=True)
-    return torch.cat([_rank_rows(rows, mask) for rows, mask in parts])
+    scores = torch.as_tensor(scores).detach().cpu()
+    scores = scores if scores.is_floating_point() else scores.double()
+    if scores.ndim != 2 or 0 in scores.shape:
+        raise UserError(f"Scores must be [queries, items], not of shape {tuple(scores.shape)}.")
+    is_true, ranks = truth_mask(truth, *scores.shape), []
+    for start in range(0, len(scores), _ROWS):
+        rows = scores[start : start + _ROWS]
+        if rows.isnan().any():
+            row, column = rows.isnan().nonzero()[0].tolist()
+            raise UserError(
+                f"The score of query {start + row}, item {column} is not a number (NaN); "
+                "ranks would be meaningless: look for a diverged model."
+            )
+        ranks.append(_rank_rows(rows, is_true[start : start + _ROWS]))
+    return torch.cat(ranks)
 
 
 def _rank_rows(scores: Tensor, is_true: Tensor) -> Tensor:
@@ -51,21 +60,6 @@ def _rank_rows(scores: Tensor, is_true: Tensor) -> Tensor:
     # The first of t true items among m tied ones stands, over all orders, at (m + 1) / (t + 1).
     place = (tied.sum(dim=1) + 1).double() / ((tied & is_true).sum(dim=1) + 1)
     return above + place
-
-
-def _checked_scores(scores: Tensor | np.ndarray) -> Tensor:
-    scores = torch.as_tensor(scores).detach().cpu()
-    scores = scores if scores.is_floating_point() else scores.double()
-    if scores.ndim != 2 or 0 in scores.shape:
-        raise UserError(f"Scores must be [queries, items], not of shape {tuple(scores.shape)}.")
-    for start, rows in enumerate(scores.split(_ROWS)):
-        if rows.isnan().any():
-            row, column = rows.isnan().nonzero()[0].tolist()
-            raise UserError(
-                f"The score of query {start * _ROWS + row}, item {column} is not a number (NaN); "
-                "ranks would be meaningless: look for a diverged model."
-            )
-    return scores
 
 
 def truth_mask(truth: Truth, queries: int, items: int) -> Tensor:
@@ -80,36 +74,23 @@ def truth_mask(truth: Truth, queries: int, items: int) -> Tensor:
                 f"{queries} queries and {items} items do not pair up: say which item is true."
             )
         return torch.eye(queries, dtype=torch.bool)
-    if len(truth) != queries:
-        raise UserError(f"The truth names {len(truth)} queries, the scores have {queries}.")
-    if isinstance(truth, Tensor | np.ndarray) and truth.ndim == 2:
+    try:
         mask = torch.as_tensor(truth).cpu()
-    else:
-        mask = _mask_of_rows([np.asarray(row) for row in truth], items)
+    except (TypeError, ValueError):  # lists of unequal length, or of what is no number
+        mask = torch.empty(0)
+    numbers = not mask.is_floating_point() and mask.dtype != torch.bool
+    if numbers and mask.shape == (queries,):
+        if mask.min() < 0 or mask.max() >= items:
+            raise UserError(f"The truth names an item outside 0..{items - 1}.")
+        return mask[:, None] == torch.arange(items)
     if mask.dtype != torch.bool or mask.shape != (queries, items):
-        raise UserError(f"A truth matrix must be bool of shape ({queries}, {items}).")
+        raise UserError(
+            f"The truth must be the number of one item for each of the {queries} queries, or a "
+            f"matrix of booleans of shape ({queries}, {items})."
+        )
     if not bool(mask.any(dim=1).all()):
         query = int((~mask.any(dim=1)).nonzero()[0])
         raise UserError(f"Query {query} has no true item; leave it out of the evaluation.")
-    return mask
-
-
-def _mask_of_rows(rows: Sequence[np.ndarray], items: int) -> Tensor:
-    """The matrix of rows of booleans, or of item numbers: one or several for each query."""
-    kinds = {row.dtype.kind for row in rows if row.size}
-    if kinds == {"b"} and len({row.shape for row in rows}) == 1:
-        return torch.from_numpy(np.stack(rows))
-    if not kinds <= {"i", "u"}:
-        raise UserError(
-            "The truth of a query is the number of an item, a list of such numbers, or a row of "
-            "booleans, one for each item; the same for all queries."
-        )
-    columns = np.concatenate([row.reshape(-1) for row in rows]).astype(np.int64)
-    if len(columns) and not (columns.min() >= 0 and columns.max() < items):
-        raise UserError(f"The truth names an item outside 0..{items - 1}.")
-    mask = torch.zeros(len(rows), items, dtype=torch.bool)
-    counts = torch.tensor([row.size for row in rows])
-    mask[torch.arange(len(rows)).repeat_interleave(counts), torch.from_numpy(columns)] = True
     return mask
 
 
@@ -145,32 +126,17 @@ def chance_metrics(items: int, true_items: int | Sequence[int] = 1) -> dict[str,
         raise UserError(f"Each query needs between 1 and {items} true items.")
     distinct, queries = np.unique(counts, return_counts=True)
     share = queries / queries.sum()
-    within = {k: _share_within(k, items, distinct, share) for k in RECALLS}
-    mean = float(np.sum(share * (items + 1) / (distinct + 1)))
-    return {f"r{k}": 100.0 * within[k] for k in RECALLS} | {
-        "median_rank": _median_by_chance(items, distinct, share),
-        "mean_rank": mean,
-    }
-
-
-def _share_within(k: int, items: int, true_items: np.ndarray, share: np.ndarray) -> float:
-    # All true items miss the first k places in C(items - true, k) of C(items, k) draws.
-    k = min(k, items)
-    missed = [comb(items - int(count), k) / comb(items, k) for count in true_items]
-    return float(1.0 - np.sum(share * missed))
-
-
-def _median_by_chance(items: int, true_items: np.ndarray, share: np.ndarray) -> float:
-    def first_rank(target: float) -> int:
-        low, high = 1, items
-        while low < high:
-            middle = (low + high) // 2
-            reached = _share_within(middle, items, true_items, share) >= target
-            low, high = (low, middle) if reached else (middle + 1, high)
-        return low
-
+    # missed[t, k]: all true items miss the first k + 1 places. The draw after k others hits one of
+    # `true` among the `items - k` that are left.
+    left = items - np.arange(items)
+    missed = np.cumprod(np.maximum(1 - distinct[:, None] / left, 0), axis=1)
+    within = 1 - share @ missed  # [items] share of queries with a rank of at most k + 1
     # As numpy's median of an even number of values: the mean of the two in the middle.
-    return (first_rank(0.5 - 1e-12) + first_rank(0.5 + 1e-12)) / 2
+    middle = np.searchsorted(within, (0.5 - 1e-12, 0.5 + 1e-12)) + 1
+    return {f"r{k}": 100.0 * float(within[min(k, items) - 1]) for k in RECALLS} | {
+        "median_rank": float(middle.mean()),
+        "mean_rank": float(np.sum(share * (items + 1) / (distinct + 1))),
+    }
 
 
 def both_directions(

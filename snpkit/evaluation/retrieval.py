@@ -18,10 +18,10 @@ from snpkit.evaluation.encoding import (
     EncodedTexts,
     EncodedVideos,
     clip_of,
-    distinct_videos,
     encode_distinct,
     encode_texts,
     evaluating,
+    first_rows,
     readable_rows,
     to_model,
 )
@@ -46,9 +46,12 @@ def matching_scores(
     so that beside the result (400 MB for 10,000 x 10,000) only their products with the clips are
     held.
     """
-    scores = torch.empty(len(texts), len(videos))
     width = chunk * chunk // max(min(chunk, len(texts)), 1)
     with evaluating(model):
+        if len(texts) <= chunk and len(videos) <= width:  # a query: nothing to put together
+            pair = to_model(model, texts.pooled), to_model(model, videos.clip_features)
+            return model.match(*pair).float().cpu()
+        scores = torch.empty(len(texts), len(videos))
         for column in range(0, len(videos), width):
             clips = to_model(model, videos.clip_features[column : column + width])
             for row in range(0, len(texts), chunk):
@@ -240,8 +243,6 @@ def run_retrieval(
 ) -> RetrievalRun:
     """Score every caption of `dataset` (a VideoTextDataset) against every distinct video of it.
 
-    Rows with the same file and window are captions of one video, which is read and encoded once.
-
     Args:
         batch_size: videos encoded at a time; captions and pairs go through eight times as many.
         top_k, matching_weight: see `rerank`; top_k = 0, or a twin tower, leaves re-ranking out.
@@ -259,7 +260,7 @@ def run_retrieval(
     if top_k and getattr(model.config, "architecture", "") != "twin_tower":
         options = {"batch_size": 8 * batch_size, "matching_weight": matching_weight}
         reranked = rerank(model, texts, videos, scores, top_k=top_k, **options)
-    unreadable = len(distinct_videos(dataset.manifest)) - len(readable)
+    unreadable = len(set(first_rows(dataset.manifest))) - len(readable)
     return RetrievalRun(captions, readable, truth, unreadable, scores, reranked)
 
 

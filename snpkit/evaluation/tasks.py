@@ -36,35 +36,26 @@ def evaluate_task(
     return evaluate_retrieval(model, tokenizer, dataset, **defaults | options)
 
 
-def metric_names(
-    task: str, architecture: str = "", rows: Sequence[VideoText] = ()
-) -> list[str]:
-    """The dotted names of the metrics by which the best checkpoint may be chosen.
+def check_metric(
+    metric: str, task: str, architecture: str = "", rows: Sequence[VideoText] = ()
+) -> None:
+    """Raise UserError, with near names, where no evaluation of the task gives such a metric.
 
     Args:
+        metric: the dotted name of what the best checkpoint is chosen by.
         task: "pretraining" and "retrieval" are measured alike.
         architecture: of the model; a twin tower has no cross-modal pass to re-rank by.
         rows: of "qa", the questions, whose types have an accuracy each.
     """
     if task == "qa":
         types = sorted({f"by_type.{type_of(row)}" for row in rows})
-        return ["accuracy", "commonest", "commonest_by_type", *types]
-    if task == "multichoice":
-        return ["accuracy", "matching", "cross_modal"]
-    columns = ("matching",) if architecture == "twin_tower" else ("matching", "reranked")
-    directions = ("text_to_video", "video_to_text")
-    return [".".join(parts) for parts in product(columns, directions, summarise_ranks([1]))]
-
-
-def check_metric(
-    metric: str, task: str, architecture: str = "", rows: Sequence[VideoText] = ()
-) -> None:
-    """Raise UserError, with near names, where an evaluation of the task gives no such metric.
-
-    Args:
-        architecture, rows: see `metric_names`.
-    """
-    known = metric_names(task, architecture, rows)
+        known = ["accuracy", "commonest", "commonest_by_type", *types]
+    elif task == "multichoice":
+        known = ["accuracy", "matching", "cross_modal"]
+    else:
+        columns = ("matching",) if architecture == "twin_tower" else ("matching", "reranked")
+        directions = ("text_to_video", "video_to_text")
+        known = [".".join(parts) for parts in product(columns, directions, summarise_ranks([1]))]
     if metric not in known:
         nearest = difflib.get_close_matches(metric, known, n=3, cutoff=0.0)
         raise UserError(
