@@ -16,7 +16,6 @@ from snpkit.evaluation.encoding import (
     encode_distinct,
     encode_one,
     evaluating,
-    readable_rows,
     to_model,
 )
 from snpkit.evaluation.metrics import accuracy
@@ -73,8 +72,8 @@ def evaluate_answering(
         majority answer) and "commonest_by_type" (that of the question's type).
     """
     check_rows("qa", dataset.manifest.rows)
-    videos, _, column = encode_distinct(model, dataset)
-    rows, places = readable_rows(dataset, column)
+    videos, _, pairs = encode_distinct(model, dataset)
+    rows, places = map(list, zip(*pairs, strict=True))
     given: list[str] = []
     with evaluating(model):
         for start in range(0, len(rows), _QUESTIONS):
@@ -127,8 +126,8 @@ def evaluate_choices(
         "left_out"}.
     """
     check_rows("multichoice", dataset.manifest.rows)
-    videos, _, column = encode_distinct(model, dataset)
-    rows, places = readable_rows(dataset, column)
+    videos, _, pairs = encode_distinct(model, dataset)
+    rows, places = map(list, zip(*pairs, strict=True))
     scores: list[tuple[Tensor, Tensor]] = []
     with evaluating(model):
         for start in range(0, len(rows), _CHOICES):

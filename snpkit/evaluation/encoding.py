@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from snpkit.data.dataset import VideoTextDataset
-from snpkit.data.samples import Manifest, VideoText
+from snpkit.data.samples import VideoText
 from snpkit.errors import UserError
 from snpkit.language.tokenizer import encode_captions
 from snpkit.model.video import VideoFeatures
@@ -127,41 +127,27 @@ def encode_one(model: nn.Module, frames: Tensor, mask: Tensor | None = None) -> 
 
 def encode_distinct(
     model: nn.Module, dataset: VideoTextDataset, batch_size: int = 32
-) -> tuple[EncodedVideos, list[int], list[int | None]]:
-    """Encode every distinct video of a data set once.
-
-    Rows with the same file and window are captions of one video, which is read and encoded once.
+) -> tuple[EncodedVideos, list[int], list[tuple[VideoText, int]]]:
+    """Encode every distinct video of a data set once: rows with the same file and window are
+    captions of one video.
 
     Returns:
-        The videos; for each the row of the data set that shows it; for each row of the data set
-        the place of its video, or None where the video cannot be read.
+        The videos; for each the number of the row that shows it; every row whose video can be
+        read, with the place of its video.
 
     Raises:
         UserError: no video of the data set can be read.
     """
-    shown_by, readable = first_rows(dataset.manifest), []
-    videos = encode_videos(model, _batches(dataset, sorted(set(shown_by)), batch_size, readable))
-    place_of = {index: place for place, index in enumerate(readable)}
-    return videos, readable, [place_of.get(index) for index in shown_by]
+    rows, readable = dataset.manifest.rows, []
+    videos = encode_videos(model, _batches(dataset, batch_size, readable))
+    place_of = {clip_key(rows[index]): place for place, index in enumerate(readable)}
+    pairs = [(row, place_of.get(clip_key(row))) for row in rows]
+    return videos, readable, [(row, place) for row, place in pairs if place is not None]
 
 
-def first_rows(manifest: Manifest) -> list[int]:
-    """For each row the first one that shows the same video: the same file and window."""
-    first: dict[tuple, int] = {}
-    return [
-        first.setdefault((row.video, row.start, row.end), index)
-        for index, row in enumerate(manifest.rows)
-    ]
-
-
-def readable_rows(
-    dataset: VideoTextDataset, column: Sequence[int | None]
-) -> tuple[list[VideoText], list[int]]:
-    """The rows whose videos could be read, and their places: those in the `column` that
-    `encode_distinct` gives."""
-    rows = zip(dataset.manifest.rows, column, strict=True)
-    pairs = [(row, place) for row, place in rows if place is not None]
-    return [row for row, _ in pairs], [place for _, place in pairs]
+def clip_key(row: VideoText) -> tuple[str, float | None, float | None]:
+    """What rows that show the same video have in common: its file and window."""
+    return row.video, row.start, row.end
 
 
 def clip_of(row: VideoText) -> dict[str, Any]:
@@ -170,12 +156,14 @@ def clip_of(row: VideoText) -> dict[str, Any]:
     return {"video": row.video} | {name: at for name, at in window.items() if at is not None}
 
 
-def _batches(
-    dataset: VideoTextDataset, indices: Iterable[int], batch_size: int, readable: list[int]
-) -> Iterator[Frames]:
-    """Yield what `encode_videos` takes; note in `readable` which samples it shows."""
+def _batches(dataset: VideoTextDataset, batch_size: int, readable: list[int]) -> Iterator[Frames]:
+    """Yield each distinct video once, as `encode_videos` takes them; note in `readable` by which
+    rows they are shown."""
+    first: dict[tuple, int] = {}
+    for index, row in enumerate(dataset.manifest.rows):
+        first.setdefault(clip_key(row), index)
     shown: list[tuple[Tensor, Tensor | None]] = []
-    for index in indices:
+    for index in first.values():
         item = dataset[index]
         if item["index"] != index:
             continue  # unreadable: the data set put another sample in its place

@@ -17,12 +17,11 @@ from snpkit.errors import UserError
 from snpkit.evaluation.encoding import (
     EncodedTexts,
     EncodedVideos,
+    clip_key,
     clip_of,
     encode_distinct,
     encode_texts,
     evaluating,
-    first_rows,
-    readable_rows,
     to_model,
 )
 from snpkit.evaluation.metrics import both_directions, chance_metrics, rank_of_truth, truth_mask
@@ -251,16 +250,15 @@ def run_retrieval(
     Raises:
         UserError: no video of the data set can be read.
     """
-    videos, readable, column = encode_distinct(model, dataset, batch_size)
-    rows, truth = readable_rows(dataset, column)
-    captions = [row.caption for row in rows]
+    videos, readable, rows = encode_distinct(model, dataset, batch_size)
+    captions, truth = [row.caption for row, _ in rows], [place for _, place in rows]
     texts = encode_texts(model, tokenizer, captions, 8 * batch_size, max_tokens=max_tokens)
     scores = matching_scores(model, texts, videos)
     reranked = None
     if top_k and getattr(model.config, "architecture", "") != "twin_tower":
         options = {"batch_size": 8 * batch_size, "matching_weight": matching_weight}
         reranked = rerank(model, texts, videos, scores, top_k=top_k, **options)
-    unreadable = len(set(first_rows(dataset.manifest))) - len(readable)
+    unreadable = len(set(map(clip_key, dataset.manifest.rows))) - len(readable)
     return RetrievalRun(captions, readable, truth, unreadable, scores, reranked)
 
 
