@@ -69,8 +69,7 @@ class IndexFile:
         self.vectors: dict[str, Vectors] = {}
         self._stored: set[str] = set()  # contents whose vectors are on disk
         self._others: dict[str, Path] | None = None  # content -> another folder's index
-        self._warned = False
-        self._on_disk(None, set())
+        self._on_disk({}, frozenset())
 
     def look(self, name: str, path: Path, now: os.stat_result) -> Seen:
         """What a file is: as remembered where size and time are the same, else by its content.
@@ -111,14 +110,15 @@ class IndexFile:
         if not known or gone & self.files.keys():
             self._on_disk(seen, gone)
 
-    def _on_disk(self, seen: Mapping[str, Seen] | None, gone: Set[str]) -> None:
+    def _on_disk(self, seen: Mapping[str, Seen], gone: Set[str]) -> None:
+        """Take up what is on disk, then write it with what is new; nothing new = only read."""
         if self.path is None:
             return
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with FileLock(self.path.with_suffix(".lock"), timeout=_LOCK_SECONDS):
                 self._take_up()
-                if seen is not None:
+                if seen or gone:
                     kept = {name: self.files[name] for name in self.files.keys() - gone}
                     self._write(kept | dict(seen))
         except (UserError, OSError, NotImplementedError) as error:  # the last: no locks there
@@ -139,9 +139,8 @@ class IndexFile:
         except PermissionError:
             raise
         except _DAMAGE:
-            if not self._warned:
-                _log.warning(f"The search index {self.path} is damaged; it is made again.")
-            self._warned = True
+            _log.warning(f"The search index {self.path} is damaged; it is made again.")
+            self.path.unlink()
 
     def _write(self, files: dict[str, Seen]) -> None:
         contents = sorted({seen.content for seen in files.values()} & self.vectors.keys())
