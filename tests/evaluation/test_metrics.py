@@ -181,10 +181,15 @@ def test_random_scores_reach_chance():
         assert metrics[name] == pytest.approx(expected, rel=0.15)
 
 
-def test_accuracy():
-    assert accuracy([1, 2, 3, 4], [1, 2, 0, 0]) == 50.0
-    assert accuracy(["a"], ["a"]) == 100.0
-    assert accuracy(torch.tensor([1, 0]), [1, 1]) == 50.0
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
+def test_accuracy_is_the_share_of_equal_pairs(pairs):
+    predicted, true = zip(*pairs, strict=True)
+    expected = 100 * sum(a == b for a, b in pairs) / len(pairs)
+    assert accuracy(predicted, true) == pytest.approx(expected)
+    assert accuracy(torch.tensor(predicted), true) == pytest.approx(expected)
+
+
+def test_accuracy_of_nothing_or_of_unequal_lists_is_an_error():
     for bad in (([], []), ([1], [1, 2])):
         with pytest.raises(UserError, match="Accuracy compares"):
             accuracy(*bad)
