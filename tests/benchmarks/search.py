@@ -12,12 +12,12 @@ part of snpkit: without it, it is left out.
 Median ms on one thread of an AVX2 processor that seven other programs shared, clips 128 wide:
 
     clips       snpkit  numpy  faiss flat  faiss IVF  a whole search
-    10,000         1.7    0.6         0.5       0.13              36
-    100,000        7.4    6.6         5.2       0.5               26
-    1,000,000     47     48          32         0.9               69
+    10,000         1.1    0.6         0.5       0.16              19
+    100,000        3.9    4.4         3.1       0.4               19
+    1,000,000     34     45          31         0.9               49
 
 The exact scan waits for memory: an approximate index pays from some 100,000 clips on, where it is a
-quarter of a search; at a million it is two thirds. About 1 ms of ours does not grow with the clips.
+fifth of a search; at a million it is two thirds. Half a ms of ours does not grow with the clips.
 """
 
 import importlib.util

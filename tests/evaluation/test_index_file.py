@@ -4,8 +4,8 @@ import json
 import multiprocessing
 import os
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -218,11 +218,8 @@ def test_many_threads_that_write_at_once_lose_nothing(tmp_path):
     def work(number):
         add(IndexFile(tmp_path / "index.json", tmp_path), **{f"name{number}": number})
 
-    threads = [threading.Thread(target=work, args=[number]) for number in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(12) as threads:
+        list(threads.map(work, range(12)))
     after = IndexFile(tmp_path / "index.json", tmp_path)
     assert len(after.files) == len(after.vectors) == 12
 
@@ -278,14 +275,12 @@ def not_kept(caplog, folder, place, **options):
     return warning.getMessage()
 
 
-@pytest.mark.parametrize("way", ["a file", "below a file"])
+@pytest.mark.parametrize("place", ["taken", "taken/x"])
 def test_where_nothing_can_be_written_one_warning_is_given_and_the_search_goes_on(
-    folder, tmp_path, caplog, way
+    folder, tmp_path, caplog, place
 ):
-    place = tmp_path / "taken"
-    place.write_text("a file")
-    place = place / "x" if way == "below a file" else place
-    assert "taken" in not_kept(caplog, folder, place)
+    (tmp_path / "taken").write_text("a file")
+    assert "taken" in not_kept(caplog, folder, tmp_path / place)
 
 
 def test_an_index_of_another_user_is_left_alone(folder, kept, caplog, monkeypatch):
@@ -342,14 +337,18 @@ def test_an_index_is_named_by_weights_config_sampling_and_folder(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="the rules of Linux")
-def test_the_cache_folder_follows_the_rules(monkeypatch, tmp_path):
-    monkeypatch.delenv("SNPKIT_CACHE", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert cache_folder() == tmp_path / ".cache" / "snpkit"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert cache_folder() == tmp_path / ".cache" / "snpkit"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "snpkit"
-    monkeypatch.setenv("SNPKIT_CACHE", str(tmp_path / "own"))
-    assert cache_folder() == tmp_path / "own"
+@pytest.mark.parametrize(
+    ("set_to", "expected"),
+    [
+        ({}, "/home/me/.cache/snpkit"),
+        ({"XDG_CACHE_HOME": "relative"}, "/home/me/.cache/snpkit"),
+        ({"XDG_CACHE_HOME": "/xdg"}, "/xdg/snpkit"),
+        ({"XDG_CACHE_HOME": "/xdg", "SNPKIT_CACHE": "/own"}, "/own"),
+    ],
+)
+def test_the_cache_folder_follows_the_rules(monkeypatch, set_to, expected):
+    for name in ("SNPKIT_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"HOME": "/home/me"} | set_to).items():
+        monkeypatch.setenv(name, value)
+    assert cache_folder() == Path(expected)
