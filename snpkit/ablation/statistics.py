@@ -1,7 +1,6 @@
 """Runs with the same seeds compared pair by pair: mean, interval, and two tests."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,67 +11,47 @@ _MOST_PAIRS = 20  # 2^20 choices of signs take a moment and 8 MB
 _TIE = 1e-9  # sums, or differences, closer than this, relative to the largest, count as equal
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Values of one row, one per seed.
+def described(values: Sequence[float]) -> dict[str, Any]:
+    """Values of one row, one or more seeds: how many, their mean, and their spread.
 
-    Attributes:
-        n: how many.
-        mean: their mean.
-        sd: sample standard deviation (n - 1 in the denominator); None of a single value.
+    Returns:
+        "n", "mean", "sd" (sample standard deviation, n - 1 in the denominator; None of a single
+        value) and "values".
     """
-
-    n: int
-    mean: float
-    sd: float | None
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Sample":
-        """Of one value or more."""
-        array = np.asarray(values, dtype=np.float64)
-        sd = float(array.std(ddof=1)) if len(array) > 1 else None
-        return cls(len(array), float(array.mean()), sd)
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"n": len(values), "mean": float(np.mean(values)), "sd": sd, "values": list(values)}
 
 
-@dataclass(frozen=True)
-class Paired:
+def compared(differences: Sequence[float]) -> dict[str, Any]:
     """Differences between two rows, seed by seed; None where a single pair cannot say.
 
-    Attributes:
-        n: pairs.
-        mean: mean difference.
-        low, high: 95 % confidence interval of the mean by Student's t, which takes differences
-            between seeds as normal.
-        t_p: two-sided p-value of the paired t-test.
-        flip_p: two-sided p-value of the exact sign-flip permutation test, which takes them as
-            symmetrical only. With n pairs it cannot fall below 2 / 2^n: 0.0625 for five. None of
-            more than 20 pairs, whose choices of signs are too many.
+    Returns:
+        "n" and "mean"; "low" and "high", the 95 % confidence interval of the mean by Student's t,
+        which takes differences between seeds as normal; "t_p", the two-sided p-value of the paired
+        t-test; "flip_p", that of the exact sign-flip permutation test, which takes them as
+        symmetrical only: with n pairs it cannot fall below 2 / 2^n, 0.0625 for five, and more than
+        20 pairs have too many choices of signs (None); and the "values".
+
+    Raises:
+        UserError: scipy is not installed.
     """
-
-    n: int
-    mean: float
-    low: float | None
-    high: float | None
-    t_p: float | None
-    flip_p: float | None
-
-    @classmethod
-    def of(cls, differences: Sequence[float]) -> "Paired":
-        """Of one difference or more.
-
-        Raises:
-            UserError: scipy is not installed.
-        """
-        sample = Sample.of(differences)
-        if sample.sd is None:
-            return cls(sample.n, sample.mean, None, None, None, None)
-        if sample.sd > _TIE * abs(sample.mean):
+    sample = described(differences)
+    mean, sd, low, high, t_p, flip_p = sample["mean"], sample.pop("sd"), *[None] * 4
+    if sd is not None:
+        if sd > _TIE * abs(mean):
             test = _scipy_stats().ttest_1samp(differences, 0.0)
-            (low, high), t_p = test.confidence_interval(0.95), float(test.pvalue)
+            (low, high), t_p = map(float, test.confidence_interval(0.95)), float(test.pvalue)
         else:  # all differences are equal: no doubt is left
-            low, high, t_p = sample.mean, sample.mean, float(sample.mean == 0)
-        flips = sign_flip_p(differences) if sample.n <= _MOST_PAIRS else None
-        return cls(sample.n, sample.mean, float(low), float(high), t_p, flips)
+            low, high, t_p = mean, mean, float(mean == 0)
+        flip_p = sign_flip_p(differences) if len(differences) <= _MOST_PAIRS else None
+    values = sample.pop("values")
+    return sample | {"low": low, "high": high, "t_p": t_p, "flip_p": flip_p, "values": values}
+
+
+def mean_of(values: Iterable[float | None]) -> float | None:
+    """The mean of those that are there; None where none is."""
+    there = [value for value in values if value is not None]
+    return float(np.mean(there)) if there else None
 
 
 def _scipy_stats() -> Any:

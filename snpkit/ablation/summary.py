@@ -6,14 +6,13 @@ two evaluations.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 from snpkit.ablation.plan import Plan, Table
-from snpkit.ablation.statistics import Paired, Sample, holm
+from snpkit.ablation.statistics import compared, described, holm, mean_of
 from snpkit.errors import UserError
 
 METRICS = ("r1", "r5", "r10", "median_rank", "matching_r1", "matching_r5", "matching_r10",
@@ -22,7 +21,8 @@ CURVES = ("r1", "r5", "r10", "matching_r10")
 COMPARED = ("r1", "r5", "r10", "matching_r10", "questions")
 HEADLINE = "r1"  # not yet saturated where R@10 is; its p-values are adjusted for a table's rows
 Record = Mapping[str, Any]
-Values = dict[int, float]  # of one metric, by seed
+Metrics = Mapping[str, float]
+Differences = dict[str, dict[str, list[float]]]  # of a row, of a metric: one a pair of seeds
 
 
 def metrics_of(point: Record) -> dict[str, float]:
@@ -56,7 +56,7 @@ def metrics_at(record: Record, step: float) -> dict[str, float]:
 
 
 def step_cost(records: Iterable[Record]) -> float:
-    """Processor seconds of a step: the median over the runs, as a machine is busy now and then."""
+    """CPU seconds of a step: the median over the runs, as a machine is busy now and then."""
     return median(r["curve"][-1]["cpu_seconds"] / r["curve"][-1]["step"] for r in records)
 
 
@@ -73,36 +73,27 @@ def summarise(plan: Plan, records: Sequence[Record]) -> dict[str, Any]:
     if not records:
         raise UserError(f"No run of the plan {plan.name} is finished; there is nothing to report.")
     corpora: dict[str, Any] = {}
-    pooled: dict[str, Any] = {name: {} for name in plan.tables}
+    pooled: dict[str, Differences] = {name: {} for name in plan.tables}
     for corpus, wanted in plan.corpora.items():
-        groups = {row: _of(records, corpus, row) for row in plan.rows}
-        groups = {row: own for row, own in groups.items() if own}
+        groups: dict[str, list[Record]] = {row: [] for row in plan.rows}
+        for record in sorted(records, key=lambda record: record["seed"]):
+            if record["corpus"] == corpus:
+                groups[record["row"]].append(record)
         corpora[corpus] = {
             "title": wanted.title,
-            "rows": {row: _row(plan, row, own) for row, own in groups.items()},
+            "rows": {row: _row(plan, row, own) for row, own in groups.items() if own},
             "tables": {name: _table(t, groups, pooled[name]) for name, t in plan.tables.items()},
         }
     machines = [record["machine"] for record in records]
     return _rounded({
         "plan": plan.name,
         "corpora": corpora,
-        "pooled": {
-            name: _adjusted({row: {m: _comparison(d) for m, d in own.items()}
-                             for row, own in table.items()})
-            for name, table in pooled.items()
-        },
+        "pooled": {name: _tested(differences) for name, differences in pooled.items()},
         "machines": [one for n, one in enumerate(machines) if one not in machines[:n]],
-    })  # fmt: skip
-
-
-def _of(records: Sequence[Record], corpus: str, row: str) -> list[Record]:
-    own = [r for r in records if r["corpus"] == corpus and r["row"] == row]
-    return sorted(own, key=lambda record: record["seed"])
+    })
 
 
 def _row(plan: Plan, row: str, records: Sequence[Record]) -> dict[str, Any]:
-    final = {record["seed"]: last_metrics(record) for record in records}
-    points = [[metrics_of(point) for point in record["curve"]] for record in records]
     last = [record["curve"][-1] for record in records]
     return {
         "title": plan.rows[row].title,
@@ -113,97 +104,82 @@ def _row(plan: Plan, row: str, records: Sequence[Record]) -> dict[str, Any]:
         "wall_seconds": median(point["seconds"] for point in last),
         "skipped_steps": sum(record["skipped"] for record in records),
         "losses": {
-            name: _mean([record["losses"][name] for record in records])
+            name: mean_of(record["losses"][name] for record in records)
             for name in records[0]["losses"]
         },
-        "final": _described(final, METRICS),
-        "curve": {"steps": [point["step"] for point in records[0]["curve"]]}
-        | {name: _band([[p[name] for p in run] for run in points]) for name in CURVES},
+        "final": _described(map(last_metrics, records), METRICS),
+        "curve": _curves([record["curve"] for record in records]),
     }
 
 
-def _table(table: Table, groups: Mapping[str, list[Record]], pooled: dict) -> dict[str, Any]:
-    """Rows of a table at the same time, and compared with the baseline in both ways."""
-    rows = [row for row in table.rows if row in groups]
-    if not rows:
+def _curves(curves: Iterable[Sequence[Record]]) -> dict[str, Any]:
+    """Mean and deviation over the runs, at each point that all of them have."""
+    at = list(zip(*curves, strict=False))
+    bands: dict[str, Any] = {"steps": [points[0]["step"] for points in at]}
+    found = [_described(map(metrics_of, points), CURVES) for points in at]
+    for name in CURVES:
+        bands[name] = {key: [one[name][key] for one in found] for key in ("mean", "sd")}
+    return bands
+
+
+def _table(
+    table: Table, groups: Mapping[str, list[Record]], pooled: Differences
+) -> dict[str, Any]:
+    """Rows of a table at the same time, and compared with the baseline in both ways.
+
+    The differences after the same steps join `pooled`.
+    """
+    runs = {row: groups[row] for row in table.rows if groups[row]}
+    if not runs:
         return {"rows": {}}
-    totals = {
-        row: step_cost(groups[row]) * groups[row][0]["curve"][-1]["step"] for row in rows
+    costs = {row: step_cost(own) for row, own in runs.items()}
+    totals = {row: costs[row] * own[0]["curve"][-1]["step"] for row, own in runs.items()}
+    fastest = min(totals, key=totals.__getitem__)
+    steps = {row: totals[fastest] / cost for row, cost in costs.items()}
+    at_end = {row: {r["seed"]: last_metrics(r) for r in own} for row, own in runs.items()}
+    in_time = {row: {r["seed"]: metrics_at(r, steps[row]) for r in own}
+               for row, own in runs.items()}  # fmt: skip
+    rows: dict[str, dict[str, Any]] = {
+        row: {"steps_in_time": steps[row], "same_time": _described(own.values(), CURVES)}
+        for row, own in in_time.items()
     }
-    budget = min(totals.values())
-    ways: dict[str, dict[str, dict[int, dict[str, float]]]] = {"same_steps": {}, "same_time": {}}
-    for row in rows:
-        step = budget / step_cost(groups[row])
-        ways["same_steps"][row] = {r["seed"]: last_metrics(r) for r in groups[row]}
-        ways["same_time"][row] = {r["seed"]: metrics_at(r, step) for r in groups[row]}
-    found: dict[str, Any] = {
-        "cpu_seconds": budget,
-        "fastest": min(totals, key=totals.__getitem__),
-        "rows": {
-            row: {
-                "steps_in_time": budget / step_cost(groups[row]),
-                "same_time": _described(ways["same_time"][row], CURVES),
-            }
-            for row in rows
-        },
-    }
-    for way, values in ways.items():
-        compared = _compare(values, table.baseline, pooled if way == "same_steps" else {})
-        for row, differences in compared.items():
-            found["rows"][row][f"difference_{way}"] = differences
+    differences = _differences(at_end, table.baseline)
+    for row, own in differences.items():
+        for metric, values in own.items():
+            pooled.setdefault(row, {}).setdefault(metric, []).extend(values)
+    late = _tested(_differences(in_time, table.baseline))
+    for row, compared_rows in _tested(differences).items():
+        rows[row] |= {"difference_same_steps": compared_rows, "difference_same_time": late[row]}
+    return {"cpu_seconds": totals[fastest], "fastest": fastest, "rows": rows}
+
+
+def _differences(runs: Mapping[str, Mapping[int, Metrics]], baseline: str) -> Differences:
+    """Each row minus the baseline, in pairs of equal seed."""
+    found: Differences = {}
+    base = runs.get(baseline, {})
+    for row in (name for name in runs if base and name != baseline):
+        pairs = [(own, base[seed]) for seed, own in runs[row].items() if seed in base]
+        taken = {m: [a[m] - b[m] for a, b in pairs if m in a and m in b] for m in COMPARED}
+        found[row] = {metric: values for metric, values in taken.items() if values}
     return found
 
 
-def _compare(
-    values: Mapping[str, dict[int, dict[str, float]]], baseline: str, pooled: dict
-) -> dict[str, dict[str, Any]]:
-    """Each row minus the baseline, in pairs of equal seed; the differences join `pooled`."""
-    compared: dict[str, dict[str, Any]] = {}
-    for row in (name for name in values if baseline in values and name != baseline):
-        compared[row] = {}
-        for metric in COMPARED:
-            own, base = _by_seed(values[row], metric), _by_seed(values[baseline], metric)
-            differences = [own[seed] - base[seed] for seed in own if seed in base]
-            if differences:
-                compared[row][metric] = _comparison(differences)
-                pooled.setdefault(row, {}).setdefault(metric, []).extend(differences)
-    return _adjusted(compared)
-
-
-def _adjusted(compared: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """With "holm_p", the t-test's value for the headline metric adjusted for the number of rows."""
-    tested = [own[HEADLINE] for own in compared.values() if HEADLINE in own]
+def _tested(differences: Differences) -> dict[str, dict[str, Any]]:
+    """Every comparison; the headline metric's p-values of the t-test are also adjusted ("holm_p")
+    for the number of rows."""
+    found = {row: {m: compared(d) for m, d in own.items()} for row, own in differences.items()}
+    tested = [own[HEADLINE] for own in found.values() if HEADLINE in own]
     tested = [one for one in tested if one["t_p"] is not None]
     for one, adjusted in zip(tested, holm([one["t_p"] for one in tested]), strict=True):
         one["holm_p"] = adjusted
-    return compared
+    return found
 
 
-def _comparison(differences: Sequence[float]) -> dict[str, Any]:
-    return asdict(Paired.of(differences)) | {"values": list(differences)}
-
-
-def _by_seed(runs: Mapping[int, Mapping[str, float]], metric: str) -> Values:
-    return {seed: values[metric] for seed, values in runs.items() if metric in values}
-
-
-def _described(
-    runs: Mapping[int, Mapping[str, float]], metrics: Iterable[str]
-) -> dict[str, dict[str, Any]]:
+def _described(runs: Iterable[Metrics], metrics: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Those of the metrics that the runs have: the values of all seeds, mean and deviation."""
-    found = {metric: list(_by_seed(runs, metric).values()) for metric in metrics}
-    return {m: asdict(Sample.of(own)) | {"values": own} for m, own in found.items() if own}
-
-
-def _band(runs: Sequence[Sequence[float]]) -> dict[str, list[float | None]]:
-    """Mean and deviation over the runs, at each point that all of them have."""
-    samples = [Sample.of(values) for values in zip(*runs, strict=False)]
-    return {"mean": [sample.mean for sample in samples], "sd": [sample.sd for sample in samples]}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    finite = [value for value in values if value is not None]
-    return float(np.mean(finite)) if finite else None
+    runs = list(runs)
+    found = {metric: [run[metric] for run in runs if metric in run] for metric in metrics}
+    return {metric: described(values) for metric, values in found.items() if values}
 
 
 def _rounded(value: Any) -> Any:

@@ -7,7 +7,7 @@ import pytest
 from snpkit.ablation.figures import curves_figure, differences_figure
 from snpkit.ablation.plan import load_plan
 from snpkit.ablation.report import markdown_tables
-from snpkit.ablation.statistics import Paired, holm
+from snpkit.ablation.statistics import compared, holm
 from snpkit.data.samples import samples_folder
 from snpkit.files import read_json
 
@@ -43,11 +43,11 @@ def test_differences_are_those_of_the_rows(corpus, table):
         values = (rows[row]["final"]["r1"]["values"] for row in (name, baseline))
         differences = [a - b for a, b in zip(*values, strict=True)]
         assert one["values"] == pytest.approx(differences, abs=0.02)
-        again = Paired.of(one["values"])
+        again = compared(one["values"])
         assert (one["mean"], one["low"], one["high"]) == pytest.approx(
-            (again.mean, again.low, again.high), abs=0.02
+            (again["mean"], again["low"], again["high"]), abs=0.02
         )
-        assert one["t_p"] == pytest.approx(again.t_p, rel=0.05, abs=1e-3)
+        assert one["t_p"] == pytest.approx(again["t_p"], rel=0.05, abs=1e-3)
     assert [one["holm_p"] for one in tested] == pytest.approx(
         holm([one["t_p"] for one in tested]), rel=1e-2
     )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from snpkit.ablation.statistics import Paired, Sample, holm, sign_flip_p
+from snpkit.ablation.statistics import compared, described, holm, sign_flip_p
 from snpkit.errors import UserError
 
 points = st.integers(-50, 50).map(lambda whole: whole / 4)  # sums that are exact, so ties are too
@@ -40,7 +40,7 @@ def test_it_does_not_ask_for_scale_or_direction(differences, scale):
 
 def test_five_pairs_of_one_sign_give_the_smallest_value():
     assert sign_flip_p([1, 2, 3, 4, 5]) == 2 / 32
-    assert Paired.of([1.0] * 21).flip_p is None
+    assert compared([1.0] * 21)["flip_p"] is None
     with pytest.raises(UserError, match="takes 20 pairs, not 21"):
         sign_flip_p([1.0] * 21)
 
@@ -50,51 +50,52 @@ def test_five_pairs_of_one_sign_give_the_smallest_value():
     [(2, 12.706), (3, 4.303), (4, 3.182), (5, 2.776), (10, 2.262), (31, 2.042)],
 )
 def test_the_interval_reaches_as_far_as_printed_tables_say(pairs, printed):
-    found = Paired.of(list(range(pairs)))
+    found = compared(list(range(pairs)))
     error = statistics.stdev(range(pairs)) / math.sqrt(pairs)
-    assert (found.high - found.mean) / error == pytest.approx(printed, abs=6e-4)
+    assert (found["high"] - found["mean"]) / error == pytest.approx(printed, abs=6e-4)
 
 
 def test_without_scipy_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(UserError, match=r"pip install 'snpkit\[statistics\]'"):
-        Paired.of([1.0, 2.0])
+        compared([1.0, 2.0])
 
 
 def test_a_paired_test_by_hand():
     # Differences 2, 4, 6: mean 4, deviation 2, error 2 / sqrt 3, t = 3.4641 with 2 degrees, whose
     # distribution function is 1/2 + t / (2 sqrt(2 + t^2)).
-    found = Paired.of([2.0, 4.0, 6.0])
+    found = compared([2.0, 4.0, 6.0])
     t = 4 / (2 / math.sqrt(3))
-    assert found.t_p == pytest.approx(1 - t / math.sqrt(2 + t * t))
+    assert found["t_p"] == pytest.approx(1 - t / math.sqrt(2 + t * t))
     reach = 4.302653 * 2 / math.sqrt(3)
-    assert (found.low, found.high) == pytest.approx((4 - reach, 4 + reach), rel=1e-6)
-    assert (found.n, found.mean, found.flip_p) == (3, 4.0, 0.25)
+    assert (found["low"], found["high"]) == pytest.approx((4 - reach, 4 + reach), rel=1e-6)
+    assert (found["n"], found["mean"], found["flip_p"]) == (3, 4.0, 0.25)
 
 
 @given(st.lists(points, min_size=2, max_size=9))
 def test_interval_and_t_test_agree(differences):
-    found = Paired.of(differences)
+    found = compared(differences)
     assume(max(differences) > min(differences))
-    edge = min(abs(found.low), abs(found.high))
+    edge = min(abs(found["low"]), abs(found["high"]))
     assume(edge > 1e-6)
-    assert (found.low <= 0 <= found.high) == (found.t_p > 0.05)
-    assert found.mean == pytest.approx(statistics.fmean(differences))
+    assert (found["low"] <= 0 <= found["high"]) == (found["t_p"] > 0.05)
+    assert found["mean"] == pytest.approx(statistics.fmean(differences))
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says():
     draws = np.random.default_rng(0).normal(1.5, 2.0, (2000, 5))
-    held = [found.low <= 1.5 <= found.high for found in map(Paired.of, draws.tolist())]
+    held = [found["low"] <= 1.5 <= found["high"] for found in map(compared, draws.tolist())]
     assert np.mean(held) == pytest.approx(0.95, abs=0.015)  # three standard errors
 
 
 def test_what_one_pair_or_equal_pairs_can_say():
-    assert Paired.of([3.0]) == Paired(1, 3.0, None, None, None, None)
-    assert Sample.of([3.0]) == Sample(1, 3.0, None)
-    same = Paired.of([0.0, 0.0, 0.0])
-    assert (same.t_p, same.flip_p, same.low, same.high) == (1.0, 1.0, 0.0, 0.0)
-    sure = Paired.of([2.0, 2.0, 2.0])
-    assert (sure.t_p, sure.low, sure.high) == (0.0, 2.0, 2.0)
+    unknown = dict.fromkeys(("low", "high", "t_p", "flip_p"))
+    assert compared([3.0]) == {"n": 1, "mean": 3.0, "values": [3.0], **unknown}
+    assert described([3.0]) == {"n": 1, "mean": 3.0, "sd": None, "values": [3.0]}
+    same = compared([0.0, 0.0, 0.0])
+    assert (same["t_p"], same["flip_p"], same["low"], same["high"]) == (1.0, 1.0, 0.0, 0.0)
+    sure = compared([2.0, 2.0, 2.0])
+    assert (sure["t_p"], sure["low"], sure["high"]) == (0.0, 2.0, 2.0)
 
 
 @given(st.lists(st.floats(0, 1, allow_subnormal=False), max_size=8))
