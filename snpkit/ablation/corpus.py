@@ -1,8 +1,8 @@
 """The clips of an ablation: generated once, decoded once, and shared by all runs on them."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from snpkit.data.cache import FrameCache
 from snpkit.data.samples import Manifest
@@ -11,14 +11,8 @@ from snpkit.data.synthetic.plan import CorpusSettings
 from snpkit.data.synthetic.tasks import QUESTIONS_FILE, write_tasks
 
 
-@dataclass(frozen=True)
-class SharedCorpus:
-    """A corpus in memory.
-
-    Attributes:
-        captions: rows of all splits, each a clip and its caption.
-        questions: rows of all splits, each a clip, a question and its answer.
-        cache: the frames of all clips.
+class SharedCorpus(NamedTuple):
+    """A corpus in memory: its rows with captions and with questions, and the frames of all clips.
     """
 
     captions: Manifest

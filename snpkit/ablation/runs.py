@@ -4,7 +4,6 @@ import platform
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import nn
 
 from snpkit.ablation.corpus import SharedCorpus, open_corpus
 from snpkit.ablation.plan import Plan
+from snpkit.ablation.statistics import mean_of
 from snpkit.ablation.stopwatch import TimedBatches
 from snpkit.errors import UserError
 from snpkit.evaluation.retrieval import evaluate_retrieval
@@ -67,11 +67,6 @@ class Workplace:
         """What a finished run leaves."""
         return self.output / f"{job}.json"
 
-    def open(self, job: Job) -> SharedCorpus:
-        """The corpus of a run."""
-        size = self.plan.recipe_of(job.row, job.seed).data.size
-        return open_corpus(self.data / job.corpus, self.plan.corpora[job.corpus].parsed(), size)
-
 
 def read_record(place: Workplace, job: Job) -> dict[str, Any] | None:
     """The record of a finished run; None if it is not finished.
@@ -83,12 +78,16 @@ def read_record(place: Workplace, job: Job) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     record = read_json(path)
-    if not isinstance(record, dict) or record.get("format") != FORMAT or "curve" not in record:
+    parts = isinstance(record, dict) and {"curve", "identity"} <= record.keys()
+    if not parts or record.get("format") != FORMAT or not isinstance(record["identity"], dict):
         raise UserError(f"{path} is no record of this version of snpkit; delete it or move it.")
-    wanted = place.plan.identity_of(job.corpus, job.row, job.seed)
-    if name := _difference(record.get("identity"), wanted):
+    there = leaves(record["identity"])
+    here = leaves(place.plan.identity_of(job.corpus, job.row, job.seed))
+    # A field that is newer than the record had, in effect, its default value: it is passed over.
+    other = [name for name in here if name in there and there[name] != here[name]]
+    if other := [*other, *(name for name in there if name not in here)]:
         raise UserError(
-            f"{path} was made with another {name}; give the changed plan another --output, or "
+            f"{path} was made with another {other[0]}; give the changed plan another --output, or "
             "delete the records that it concerns."
         )
     return record
@@ -100,8 +99,10 @@ def run_job(place: Workplace, job: Job) -> bool:
     Raises:
         UserError: the run cannot be done.
     """
-    plan, folder, shared = place.plan, place.folder(job), place.open(job)
+    plan, folder = place.plan, place.folder(job)
     recipe = plan.recipe_of(job.row, job.seed)
+    settings = plan.corpora[job.corpus].parsed()
+    shared = open_corpus(place.data / job.corpus, settings, recipe.data.size)
     setup = prepare(recipe, shared.captions, held_out="test", cache=shared.cache, **_QUIET)
     batches = TimedBatches(setup.batches)
 
@@ -163,7 +164,7 @@ def _record(place: Workplace, job: Job, folder: Path, model: nn.Module) -> dict[
         "seed": job.seed,
         "identity": place.plan.identity_of(job.corpus, job.row, job.seed),
         "curve": [_point(line) for line in history if "evaluation" in line],
-        "losses": {name: _mean([line["losses"][name] for line in lines]) for name in names},
+        "losses": {name: mean_of(line["losses"][name] for line in lines) for name in names},
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "machine": {
             "device": device.type, "threads": torch.get_num_threads(),
@@ -184,20 +185,3 @@ def _point(line: dict[str, Any]) -> dict[str, Any]:
         if f"{prefix}r1" in values:
             point[column] = {name: values[prefix + name] for name in _MEASURES}
     return point
-
-
-def _mean(values: list[float | None]) -> float | None:
-    finite = [value for value in values if value is not None]
-    return fmean(finite) if finite else None
-
-
-def _difference(saved: Any, wanted: dict[str, Any]) -> str:
-    """The first field, by dotted name, in which a record's settings differ from the plan's.
-
-    A field that is newer than the record had, in effect, its default value: it is passed over.
-    """
-    if not isinstance(saved, dict):
-        return "plan"
-    there, here = leaves(saved), leaves(wanted)
-    other = [name for name in here if name in there and there[name] != here[name]]
-    return next(iter([*other, *(name for name in there if name not in here)]), "")
