@@ -6,17 +6,16 @@ import os
 import stat
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
+
 from snpkit.errors import AnnotationError, CheckpointError, UserError
 
 LOCK_NAME = ".lock"
-_held: dict[str, int] = {}  # folders that this process holds -> by which of its threads
 
 
 @contextmanager
@@ -171,70 +170,29 @@ def locked_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
     Raises:
         UserError: another process or thread holds it, or it cannot be written to.
     """
-    key, thread = os.path.realpath(folder), threading.get_ident()
-    if _held.get(key) == thread:
-        yield
-        return
-    while (file := _lock_unless_held(folder, key)) is None:
-        if not wait:
+    path = os.path.join(os.path.realpath(folder), LOCK_NAME)
+    # One lock of each path, for which its thread may ask again.
+    lock = FileLock(path, is_singleton=True, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=-1 if wait else 0, poll_interval=0.1)
+    except Timeout:
+        raise UserError(
+            f"Another run is writing to {folder}; wait for its end or choose another one."
+        ) from None
+    except OSError as error:
+        # A network file system without locks keeps nobody from working.
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            reason = error.strerror or error
             raise UserError(
-                f"Another run is writing to {folder}; wait for its end or choose another one."
-            )
-        time.sleep(0.1)
-    _held[key] = thread
+                f"Cannot write to {folder}: {reason}; choose another folder."
+            ) from error
     try:
         yield
     finally:
-        del _held[key]
-        with suppress(OSError):  # gone with its folder, or Windows keeps what is open
-            os.unlink(folder / LOCK_NAME)
-        file.close()
-
-
-def _lock_unless_held(folder: Path, key: str) -> IO[str] | None:
-    """The locked file; None where another process, or another thread of this one, has it."""
-    if key in _held:  # the system would let this process pass
-        return None
-    try:
-        return _lock(folder / LOCK_NAME)
-    except BlockingIOError:
-        return None
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"Cannot write to {folder}: {reason}; choose another folder.") from error
-
-
-def _lock(path: Path) -> IO[str]:
-    """The locked file; closing it gives the lock back."""
-    while True:
-        file = open(path, "a")  # noqa: SIM115 (held open)
-        try:
-            _lock_file(file)
-            # The one that held it may have removed it meanwhile: then it keeps nobody out.
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                return file
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-                return file  # a network file system without locks
-            file.close()
-            if error.errno == errno.EACCES:  # how some systems say that it is held
-                raise BlockingIOError from error
-            raise
-        file.close()
-
-
-def _lock_file(file: IO[str]) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    else:
-        # Of the process, not of the open file: worker processes that live on do not keep it.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if lock.lock_counter <= 1:
+            with suppress(OSError):  # gone with its folder, or Windows keeps what is open
+                os.unlink(path)
+        lock.release()
 
 
 def inside(root: str | Path, relative: str) -> Path:

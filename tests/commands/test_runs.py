@@ -57,13 +57,13 @@ def test_an_unfit_output_is_one_sentence(
         def closed(path, *_):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-        monkeypatch.setattr(files, "open", closed, raising=False)
+        monkeypatch.setattr(os, "open", closed)
     if where == "busy":
 
-        def busy(file):
+        def busy(*_):
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-        monkeypatch.setattr(files, "_lock_file", busy)
+        monkeypatch.setattr("fcntl.flock", busy)
     status, text = said(*command(name, tiny_run / "corpus", tmp_path / where))
     assert status == 2 and sentence in text and len(text.splitlines()) == 1
     assert (tmp_path / "file").read_text() == "mine"

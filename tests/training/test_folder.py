@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from training_toys import ToyBatches, toy_recipe, train
 
-from snpkit import checkpoint, files
+from snpkit import checkpoint
 from snpkit.errors import CheckpointError, UserError
 from snpkit.files import read_json
 from snpkit.training.history import History, read_history
@@ -87,16 +87,16 @@ def test_what_is_wrong_with_a_folder_is_one_sentence(tmp_path, monkeypatch, name
         def closed(path, *_):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-        monkeypatch.setattr(files, "open", closed, raising=False)
+        monkeypatch.setattr(os, "open", closed)
     assert said in refusal(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_file_system_without_locks_does_not_keep_anybody_from_training(tmp_path, monkeypatch):
-    def none(file):
+    def none(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(files, "_lock_file", none)
+    monkeypatch.setattr("fcntl.flock", none)
     with run_folder(tmp_path / "run") as held:
         assert held.is_dir()
 
