@@ -1,6 +1,7 @@
 """The errors a user meets: each carries one sentence that says what, where and what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class UserError(ValueError):
@@ -21,6 +22,16 @@ class AnnotationError(UserError):
 
 class CheckpointError(UserError):
     """A checkpoint folder that is missing, damaged or made for another configuration."""
+
+
+@contextmanager
+def explained(what: str, advice: str = "") -> Iterator[None]:
+    """Raise UserError for an OSError: "WHAT: the system's reason; ADVICE." """
+    try:
+        yield
+    except OSError as error:
+        ending = f"; {advice}." if advice else "."
+        raise UserError(f"{what}: {error.strerror or error}{ending}") from error
 
 
 def listed(faults: Sequence[str], most: int = 20) -> str:

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
-from snpkit.errors import AnnotationError, CheckpointError, UserError
+from snpkit.errors import AnnotationError, CheckpointError, UserError, explained
 
 LOCK_NAME = ".lock"
 
@@ -31,26 +31,18 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _flush_to_disk(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(
-            f"Cannot write {path}: {reason}; free some space or choose another folder."
-        ) from error
+        with explained(f"Cannot write {path}", "free some space or choose another folder"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            # A rename may reach the disk before the data does; fsync first, so that a crash keeps
+            # one of the two versions whole.
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         # Where the folder itself could not be made there is nothing to remove either.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def _flush_to_disk(path: Path) -> None:
-    # A rename may reach the disk before the data does; fsync first, so that a crash keeps one of
-    # the two versions whole.
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -72,13 +64,9 @@ def check_output(path: Path) -> None:
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file in it.")
-    try:
+    with explained(f"Cannot write {path}", "choose another folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"Cannot write {path}: {reason}; choose another folder.") from error
+        tempfile.TemporaryFile(dir=path.parent).close()
 
 
 def open_regular(path: str | Path, mode: str = "r", **options: Any) -> IO[Any]:
@@ -100,15 +88,13 @@ def read_text(path: str | Path, *, most_bytes: int) -> str:
         UserError: the file is missing, too large, no regular file or not UTF-8; names the file.
     """
     try:
-        with open_regular(path, "rb") as file:
+        with explained(f"Cannot read {path}"), open_regular(path, "rb") as file:
             if os.fstat(file.fileno()).st_size > most_bytes:
                 sentence = f"{path} is larger than {most_bytes:,} bytes; is it the right file?"
                 raise UserError(sentence)
             return file.read().decode()
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text; is it the right file?") from error
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
 def read_json(path: str | Path, *, most_bytes: int = 200_000_000) -> Any:
@@ -139,17 +125,15 @@ def made_folder(folder: Path) -> Iterator[None]:
     try:
         str(folder).encode()
         missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
-        folder.mkdir(parents=True, exist_ok=True)
+        if os.path.isfile(folder):
+            raise UserError(f"{folder} is a file; name a folder for the run.")
+        with explained(f"Cannot make the folder {folder}", "choose another"):
+            folder.mkdir(parents=True, exist_ok=True)
     except UnicodeEncodeError:
         raise UserError(
             f"The name of the folder {str(folder)!a} is not text in this locale's encoding; "
             "choose another one, or a UTF-8 locale."
         ) from None
-    except FileExistsError:
-        raise UserError(f"{folder} is a file; name a folder for the run.") from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"Cannot make the folder {folder}: {reason}; choose another.") from error
     try:
         yield
     finally:

@@ -5,12 +5,11 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from snpkit.errors import UserError
+from snpkit.errors import explained
 from snpkit.files import open_regular
 
 
@@ -28,12 +27,10 @@ class History(AbstractContextManager):
 
     def __init__(self, folder: Path, step: int = 0, *, tensorboard: bool = True) -> None:
         self.path = folder / "history.jsonl"
-        try:
+        with explained(f"Cannot write {self.path}"):
             folder.mkdir(parents=True, exist_ok=True)
             _cut(self.path, step)
-            self.file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 (see close)
-        except OSError as error:
-            raise UserError(f"Cannot write {self.path}: {error.strerror or error}.") from error
+            self.file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 (see __exit__)
         self.board = None
         if tensorboard:
             with suppress(ImportError, OSError):  # it is not installed, or the disk is full
@@ -65,15 +62,9 @@ class History(AbstractContextManager):
         with self._written():
             os.fsync(self.file.fileno())
 
-    @contextmanager
-    def _written(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = error.strerror or error
-            raise UserError(
-                f"Cannot write {self.path}: {reason}; free some space, then continue with --resume."
-            ) from error
+    def _written(self) -> AbstractContextManager[None]:
+        advice = "free some space, then continue with --resume"
+        return explained(f"Cannot write {self.path}", advice)
 
     def __exit__(self, *_: object) -> None:
         # What a full disk did not take was reported by `write`.
@@ -92,10 +83,8 @@ def read_history(path: str | Path) -> list[dict[str, Any]]:
     """
     path = Path(path)
     path = path / "history.jsonl" if path.is_dir() else path
-    try:
+    with explained(f"Cannot read {path}"):
         return [line for line, _ in _whole_lines(path)]
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
 def leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

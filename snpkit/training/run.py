@@ -20,7 +20,7 @@ from snpkit.checkpoint import (
     previous_of,
     save_checkpoint,
 )
-from snpkit.errors import CheckpointError, UserError
+from snpkit.errors import CheckpointError, UserError, explained
 from snpkit.files import locked_folder, made_folder
 from snpkit.machine import versions
 from snpkit.training import distributed
@@ -129,11 +129,8 @@ class RunFiles:
         for folder in (self.last, self.best, self.output / "tensorboard"):
             shutil.rmtree(folder, ignore_errors=True)
             shutil.rmtree(previous_of(folder), ignore_errors=True)
-        try:
+        with explained(f"Cannot delete the run in {self.output}"):
             (self.output / "history.jsonl").unlink(missing_ok=True)
-        except OSError as error:
-            reason = error.strerror or error
-            raise UserError(f"Cannot delete the run in {self.output}: {reason}.") from error
 
     def save_last(self, run: Run) -> None:
         """Save the run at a step boundary; every process calls this, the main one writes."""
