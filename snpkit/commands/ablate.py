@@ -1,12 +1,9 @@
 """`snpkit ablate`: train the rows of a plan with several seeds, and compare them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
-
-if TYPE_CHECKING:
-    from snpkit.ablation.runs import Workplace
 
 
 def ablate(
@@ -38,8 +35,10 @@ def ablate(
         device: auto, cpu, cuda or mps.
     """
     from snpkit.ablation.plan import load_plan
-    from snpkit.ablation.runs import Workplace
+    from snpkit.ablation.report import markdown_tables, write_report
+    from snpkit.ablation.runs import Workplace, read_record
     from snpkit.ablation.schedule import Outcome, jobs_of, run_all
+    from snpkit.ablation.summary import summarise
     from snpkit.errors import UserError
 
     for name, count in (("--seeds", seeds), ("--workers", workers)):
@@ -51,19 +50,9 @@ def ablate(
     if outcome.interrupted:
         print("Stopped; the same command continues.")
         return 130
-    _report(place, seeds)
-    return 1 if outcome.failed else 0
-
-
-def _report(place: "Workplace", seeds: int | None) -> None:
-    """Write and print the results of all runs that are finished."""
-    from snpkit.ablation.report import markdown_tables, write_report
-    from snpkit.ablation.runs import read_record
-    from snpkit.ablation.schedule import jobs_of
-    from snpkit.ablation.summary import summarise
-
-    records = [read_record(place, job) for job in jobs_of(place.plan, (), seeds)]
-    results = summarise(place.plan, [record for record in records if record is not None])
-    paths = write_report(place.plan, results, place.output)
-    print(markdown_tables(place.plan, results))
+    records = [read_record(place, job) for job in jobs_of(chosen, (), seeds)]
+    results = summarise(chosen, [record for record in records if record is not None])
+    paths = write_report(chosen, results, place.output)
+    print(markdown_tables(chosen, results))
     print(f"\n{len(paths)} files in {place.output}: {', '.join(path.name for path in paths)}")
+    return 1 if outcome.failed else 0

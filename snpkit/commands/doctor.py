@@ -2,22 +2,12 @@
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-# package -> what mends its absence; None: optional, or only for some machines
-_PACKAGES = {
-    "torch": "pip install torch",
-    "transformers": "pip install 'transformers>=5.5,<6'",
-    "tokenizers": "pip install tokenizers",
-    "av": "pip install av",
-    "decord": None,
-    "spacy": "pip install spacy",
-    "matplotlib": "pip install matplotlib",
-    "ipywidgets": "pip install ipywidgets",
-    "webdataset": None,
-    "tensorboard": None,
-    "scipy": None,
-}
+# As pip takes them.
+_NEEDED = ("torch", "transformers>=5.5,<6", "tokenizers", "av", "spacy", "matplotlib", "ipywidgets")
+_OPTIONAL = ("decord", "webdataset", "tensorboard", "scipy")  # or only for some machines
 
 
 def doctor(parameters: bool = False) -> int:
@@ -32,7 +22,7 @@ def doctor(parameters: bool = False) -> int:
         print(parameter_text(parameter_table()))
         return 0
     checks: dict[str, Callable[[], str]] = {
-        **{name: lambda name=name: _package(name) for name in _PACKAGES},
+        **{wanted.partition(">")[0]: partial(_package, wanted) for wanted in _NEEDED + _OPTIONAL},
         "device": _device,
         "parts of speech": _tagger,
         "decoding": _decoding,
@@ -51,11 +41,11 @@ def doctor(parameters: bool = False) -> int:
     return 1 if failures else 0
 
 
-def _package(name: str) -> str:
+def _package(wanted: str) -> str:
     from importlib import import_module
     from importlib.metadata import PackageNotFoundError, version
 
-    mend = _PACKAGES[name]
+    name = wanted.partition(">")[0]
     try:
         found = version(name)
         import torch  # noqa: F401  (decord must be imported after torch)
@@ -63,8 +53,9 @@ def _package(name: str) -> str:
         import_module(name)
         return found
     except (PackageNotFoundError, ImportError) as error:
-        if mend is None:
+        if wanted in _OPTIONAL:
             return "not installed (optional)"
+        mend = f"pip install '{wanted}'"
         raise RuntimeError(f"{name} cannot be imported ({error}); mend: {mend}") from error
 
 

@@ -57,15 +57,8 @@ def mine(
         from snpkit.language.tokenizer import load_tokenizer
 
         options["vocabulary"] = load_tokenizer(tokenizer).get_vocab()
-    table = mine_file(
-        captions,
-        output,
-        workers=workers,
-        field=field,
-        examples=examples,
-        resume=not restart,
-        **options,
-    )
+    options |= {"field": field, "examples": examples, "resume": not restart}
+    table = mine_file(captions, output, workers=workers, **options)
     words = table.significant_words
     print(f"{len(words)} significant words in {output}: {', '.join(words[:10])} ...")
     return 0

@@ -106,9 +106,7 @@ def _finish(
 
     test = make_dataset(setup.recipe, manifest.split("test"), training=False)
     start = time.perf_counter()
-    retrieval = run_retrieval(
-        setup.model, setup.tokenizer, test, top_k=20, matching_weight=1.0
-    )
+    retrieval = run_retrieval(setup.model, setup.tokenizer, test, top_k=20, matching_weight=1.0)
     metrics = retrieval.metrics()
     examples = retrieval_examples(retrieval, test, seed=setup.recipe.seed)
     phases["Evaluate"] = time.perf_counter() - start
@@ -122,13 +120,9 @@ def _finish(
     write_report(
         output / "report.html",
         title="SNP-S3 on a laptop: from mp4 files to text-to-video retrieval",
-        history=read_history(output),
-        metrics=metrics,
-        examples=examples,
-        significance=setup.table,
-        facts=facts | {"Unreadable clips": len(unreadable)},
-        chance=_guessing(setup),
-    )
+        history=read_history(output), metrics=metrics, examples=examples, significance=setup.table,
+        facts=facts | {"Unreadable clips": len(unreadable)}, chance=_guessing(setup),
+    )  # fmt: skip
     return metrics
 
 

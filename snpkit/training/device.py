@@ -81,21 +81,19 @@ def _cpu_has_bfloat16() -> bool:
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
-def prepare_cpu(threads: int | None = None, *, products: bool = True) -> int:
+def prepare_cpu(*, products: bool = True) -> int:
     """Set the number of threads, flush denormal numbers, bound what oneDNN keeps, and with
     `products` choose the library that multiplies float32 matrices (`choose_float32_products`).
 
-    Threads are as many as asked for, else OMP_NUM_THREADS, else one per core: in a container torch
-    sees all cores of its host, and more threads than cores make a step many times slower. Gradients
-    that fade below 1e-38 would each cost a hundred cycles: they become zero.
+    Threads are OMP_NUM_THREADS, else one per core: in a container torch sees all cores of its host,
+    and more threads than cores make a step many times slower. Gradients that fade below 1e-38 would
+    each cost a hundred cycles: they become zero.
 
     Returns:
         The number of threads set.
     """
-    if threads is None and "OMP_NUM_THREADS" not in os.environ:
-        threads = available_cores()
-    if threads is not None:
-        torch.set_num_threads(threads)
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(available_cores())
     torch.set_flush_denormal(True)
     for name, kept in _KEPT_PRODUCTS.items():
         os.environ.setdefault(name, kept)

@@ -249,18 +249,18 @@ def largest_micro_batch(recipe: Recipe, card: Card, *, gpus: int = 1, **options:
     return None
 
 
-def measured_utilisation(recipe: Recipe, *, batch: int = 8, steps: int = 3) -> float:
+def measured_utilisation(recipe: Recipe) -> float:
     """Share of this machine's own peak that a few real steps of the recipe reach here, on noise,
-    with a batch of at most `batch` samples; the best of `steps` after one that is not counted."""
-    changes = {"data.batch_size": min(batch, recipe.data.batch_size)}
+    with a batch of at most 8 samples; the best of 3 after one that is not counted."""
+    changes = {"data.batch_size": min(8, recipe.data.batch_size)}
     changes |= {"model.vision_pretrained": None}  # no weights are fetched
     prepare_cpu()
     small, device = override(recipe, changes), choose_device()
     config = model_config(small)
     run = new_run(SNPForPreTraining(config), [None], small, Path(), device)  # type: ignore[arg-type]
     inputs = example_batch(config, small.data.batch_size, small.data.max_tokens)
-    source = iter([(inputs, [])] * (1 + steps))
-    took = [seconds_of(lambda: train_step(run, source), device.type) for _ in range(1 + steps)]
+    source = iter([(inputs, [])] * 4)
+    took = [seconds_of(lambda: train_step(run, source), device.type) for _ in range(4)]
     card = GPUS["cpu"] if device.type == "cpu" else GPUS["h200"]
     flops = estimate_step(small, card).flops
     return flops / min(took[1:]) / measured_peak(device.type, run.dtype)

@@ -153,14 +153,9 @@ class RunFiles:
                 "the run is left, start it again."
             )
         save_checkpoint(
-            folder,
-            run.model,
-            training=_training_state(run),
-            tokenizer=self.tokenizer,
-            table=self.table,
-            recipe=recipe_to_dict(run.recipe),
-            resume=tensors,
-        )
+            folder, run.model, training=_training_state(run), tokenizer=self.tokenizer,
+            table=self.table, recipe=recipe_to_dict(run.recipe), resume=tensors,
+        )  # fmt: skip
 
     def load(self, run: Run, checkpoint: Checkpoint) -> None:
         """Put a run back to where `checkpoint` was saved.

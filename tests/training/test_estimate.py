@@ -80,7 +80,7 @@ from snpkit.model.pretraining import SNPForPreTraining
 from snpkit.training.loop import new_run, train_step
 from snpkit.training.recipe import recipe_from_dict, override
 
-prepare_cpu(1)
+prepare_cpu()
 recipe, cpu = recipe_from_dict(json.loads(sys.argv[1])), torch.device("cpu")
 
 def train(recipe, steps):
