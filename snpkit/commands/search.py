@@ -66,12 +66,13 @@ def search(
     if html is not None:
         check_output(html)
     pipeline = snpkit.load(checkpoint, device=device)
-    for sentence in sentences:  # before a folder is encoded in vain
-        if unknown := pipeline.unknown_words(sentence):
-            note = f"snpkit: words that the model has never seen: {', '.join(unknown)}"
-            print(one_line(note), file=sys.stderr)
+    # Before a folder is encoded in vain: a sentence without a known word is refused.
+    unknown = [words for words in map(pipeline.unknown_words, sentences) if words]
     cache = not no_index if index is None else index
     indexed = pipeline.index(folder, cache=cache, guard_seconds=seconds, progress=True)
+    for words in unknown:
+        note = f"snpkit: words that the model has never seen: {', '.join(words)}"
+        print(one_line(note), file=sys.stderr)
     options = {"top_k": top_k, "candidates": candidates, "cache": cache}
     answers = list(zip(sentences, pipeline.search(sentences, folder, **options), strict=True))
     print("\n".join(_notes(indexed)), file=sys.stderr)
