@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from snpkit.data.rows import IndexedRows, VideoText, WrongRow, decode_line
+from snpkit.data.rows import IndexedRows, VideoText, WrongRow, check_utf8, decode_line
 from snpkit.data.video_ids import clip_numbers
 from snpkit.errors import AnnotationError, UserError
 from snpkit.files import inside, open_regular
@@ -46,6 +46,7 @@ class FileRows(IndexedRows):
         self._chosen: np.ndarray | None = None  # numbers of the rows of one split
         self._state: tuple[int, int] | None = None
         with self._open() as file:
+            check_utf8(file, path)
             self._starts = _line_starts(file)
         self._check = PathCheck(root)
 

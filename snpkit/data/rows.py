@@ -1,12 +1,14 @@
 """One row of a manifest: a video, or a window of it, and a sentence about it."""
 
+import codecs
 import json
 import math
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import IO, Any, NoReturn
 
 from snpkit.errors import AnnotationError
 from snpkit.text import is_empty
@@ -15,14 +17,21 @@ from snpkit.video.suffixes import is_image_name
 _KINDS = ("video", "image")
 _FIELDS = ("id", "video", "caption", "split", "kind", "start", "end")
 # The names of splits on the Hugging Face hub, as words of a file's or folder's name.
-_SPLITS = {
+SPLITS = {
     "train": "train|training|trn",
     "validation": "val|valid|validate|validation|dev|development",
     "test": "test|testing|tst|eval|evaluation",
 }
 _SPLIT = re.compile(
-    "(?<![a-z])(?:" + "|".join(f"(?P<{k}>{names})" for k, names in _SPLITS.items()) + ")(?![a-z])"
+    "(?<![a-z])(?:" + "|".join(f"(?P<{k}>{names})" for k, names in SPLITS.items()) + ")(?![a-z])"
 )
+
+
+# How files begin that are no UTF-8 text -> what they are, and what to do first
+_OTHER_FILES = {
+    (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zX", b"\x28\xb5\x2f\xfd"): "compressed; unpack it",
+    (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"[\0", b"{\0"): "UTF-16; open it in an editor",
+}
 
 
 class WrongRow(AnnotationError):
@@ -172,6 +181,19 @@ def _refuse(constant: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+def check_utf8(file: IO[bytes], path: Path) -> None:
+    """Refuse a file that is compressed or UTF-16, as its first bytes say; read from its start.
+
+    Raises:
+        AnnotationError: it is one; says which.
+    """
+    head = file.read(4)
+    file.seek(0)
+    for marks, what in _OTHER_FILES.items():
+        if head.startswith(marks):
+            raise AnnotationError(f"{path} is {what} and save it as UTF-8 text.")
 
 
 def split_named(name: str) -> str | None:

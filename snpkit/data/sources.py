@@ -119,11 +119,13 @@ def _open(path: Path, task: str, root: Path | None) -> Source:
 
 def _open_folder(folder: Path) -> Source:
     """A folder with metadata.jsonl in it or in its folders, one for each split."""
-    if (folder / METADATA).is_file():
+    below = next(folder.glob("*/metadata.*"), None) or folder / "metadata.csv"
+    if (folder / METADATA).is_file() and not below.is_file():
         return Source(str(folder), Manifest.load(folder / METADATA))
     sets, _ = recognise(folder)
     for found in sets:
-        if found.name == "videofolder":
+        plain = all(file.path.name.lower().endswith(".jsonl") for file in found.files)
+        if found.name == "videofolder" and plain:
             parts = {
                 file.path.parent.name: Manifest.load(file.path, split=file.split)
                 for file in found.files

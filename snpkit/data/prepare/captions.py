@@ -29,7 +29,9 @@ _KEPT = {"duration": "duration", "times": "times", "sen_id": "sen_id", "label": 
 _MSRVTT_SPLITS = {"train": "train", "validate": "validation", "test": "test"}
 _DURATION = re.compile(r"PT(\d{1,3})H(\d{1,2})M(\d{1,2})S")
 _SHARD = 10_000  # images in a folder that img2dataset writes
-_ADDRESS = ("url", "link", "image_url", "img_url")  # what a header calls the addresses
+_ADDRESS = re.compile(r"\s*[A-Za-z]+://\S+\s*")
+_ADDRESS_NAME = re.compile(r"\W*(\w+[ _-])?(url|link|href)s?\W*", re.IGNORECASE)  # in a header
+_SAID = re.compile(r"\W*(\w+[ _-])?(caption|title|text|alt)s?\W*", re.IGNORECASE)
 _CC3M_FOLDERS = {"train": ("train", "training", "images"), "validation": ("validation", "val")}
 
 
@@ -53,6 +55,7 @@ def read_captions(reading: Reading) -> Iterator[VideoText]:
         key = reading.identity(record)
         if "retrieval_key" in value:
             key = text(record, "retrieval_key")
+            key = key if reading.split == "test" else f"{reading.split}:{key}"
         said = field(record, "caption", "description", "sentence", "text")
         if said == []:
             raise WrongRow('"caption" is an empty list; write one', "empty caption")
@@ -176,7 +179,7 @@ def read_visual_genome(reading: Reading) -> Iterator[VideoText]:
 
 
 def read_cc3m(reading: Reading) -> Iterator[VideoText]:
-    """CC3M's tsv, caption<TAB>address, or in the order that a header says.
+    """CC3M's tsv, caption<TAB>address, in either order; of more columns as its header says.
 
     The file does not say how images are called. They are looked for as img2dataset writes them:
     <5 digits>/<9 digits>.jpg, row number // 10,000 and row number, from 0, in a folder of the
@@ -185,24 +188,40 @@ def read_cc3m(reading: Reading) -> Iterator[VideoText]:
     folders = _CC3M_FOLDERS.get(reading.split, (reading.split,))
 
     def row(record: Record) -> Iterator[VideoText]:
-        place, cells = record.value
-        if len(cells) != 2 or "://" not in cells[1]:
+        place, said, url = record.value
+        if said is None:
             raise WrongRow("the line must be a caption, a tab and an address")
-        said, url = cells
         image = f"{place // _SHARD:05d}/{place:09d}.jpg"
         found = reading.locator.first(tuple(f"{folder}/{image}" for folder in folders))
         key, extra = reading.identity(record), {"url": url.strip()}
         yield VideoText(key, found, sentence(said), reading.split, "image", extra=extra)
 
     def lines() -> Iterator[Record]:
-        place, turned = 0, False
+        place, places = 0, None
         for number, line in text_lines(reading.file.path):
             cells = line.split("\t")
-            names = [cell.strip().lower() for cell in cells]
-            if place == 0 and len(names) == 2 and any(name in _ADDRESS for name in names):
-                turned = names[0] in _ADDRESS
-                continue
-            yield Record("line", number, (place, cells[::-1] if turned else cells))
+            urls = [bool(_ADDRESS.fullmatch(cell)) for cell in cells]
+            if place == 0 and places is None and not any(urls):
+                places = _columns(cells)
+                if places is not None:
+                    continue
+            pair = (1, 0) if urls[0] else (0, 1)
+            said, url = places or pair
+            whole = len(cells) == 2 if places is None else len(cells) > max(places)
+            value = (place, cells[said], cells[url]) if whole and urls[url] else (place, None, None)
+            yield Record("line", number, value)
             place += 1
 
     return reading.rows(lines(), row)
+
+
+def _columns(header: Sequence[str]) -> tuple[int, int] | None:
+    """Where a header has captions and addresses; None = it is none, or does not say."""
+    found = []
+    for names in (_SAID, _ADDRESS_NAME):
+        found.append(next((n for n, cell in enumerate(header) if names.fullmatch(cell)), None))
+    said, url = found
+    if len(header) == 2:  # one of the names is enough
+        said, url = (1 - url if said is None and url is not None else said), url
+        url = 1 - said if url is None and said is not None else url
+    return None if said is None or url is None or said == url else (said, url)

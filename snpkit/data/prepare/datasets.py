@@ -11,20 +11,21 @@ from snpkit.data.prepare import captions as read
 from snpkit.data.prepare.msvd import read_msvd, read_pickle
 from snpkit.data.prepare.questions import read_choices, read_questions
 from snpkit.data.prepare.reading import File, Locator, Reading, Wrong, annotation_files
-from snpkit.data.rows import VideoText, WrongRow
-from snpkit.errors import UserError
+from snpkit.data.prepare.records import Record, table
+from snpkit.data.rows import SPLITS, VideoText, WrongRow
+from snpkit.errors import AnnotationError, UserError
 
 MANIFESTS = ("manifest.jsonl", "questions.jsonl", "choices.jsonl")
 METADATA = "metadata.jsonl"
 LABELS, MAPPING, PICKLE = "train_ans2label.json", "youtube_mapping.txt", "raw-captions.pkl"
 _OFFICIAL = r"msrvtt_data\.json|\w+_videodatainfo\.json"
-_SPLIT = "(train|training|val|valid|validation|dev|test|eval)"
+_SPLIT = f"({'|'.join(SPLITS.values())})"
 # Name of a data set -> names of its files, in lower case; a file belongs to the first that it fits.
 _TABLE = {
     "manifest": r"(manifest|questions|choices)\.jsonl",
-    "videofolder": r"metadata\.jsonl",
-    "msrvtt-mc": r"(.*_)?mc_.*\.jsonl?",
-    "msrvtt-qa": rf"(.*_)?qa_.*\.jsonl?|{_SPLIT}_qa\.json",  # MSVD's with their mapping
+    "videofolder": r"metadata\.(jsonl|csv)",
+    "msrvtt-mc": r"(.*_)?mc(_.*)?\.jsonl?",
+    "msrvtt-qa": rf"(.*_)?qa(_.*)?\.jsonl?|{_SPLIT}_qa\.json",  # MSVD's with their mapping
     "msrvtt": rf"{_OFFICIAL}|msrvtt_\w*{_SPLIT}[\w.]*\.csv|msrvtt_\w+\.jsonl?",
     "msvd": rf"{_SPLIT}_list\.txt|msvd_\w+\.jsonl?",
     "didemo": rf"{_SPLIT}_data\.json|didemo_\w+\.jsonl?",
@@ -32,10 +33,11 @@ _TABLE = {
     "vg": r"region_descriptions\.json|vg_\w+\.jsonl?",
     "cc3m": r".*(gcc|cc3m|conceptual).*\.(tsv|jsonl?)",
     "webvid": rf"results_\w+_{_SPLIT}\.csv|webvid_\w+\.jsonl?",
-    "captions": rf"(.*[_-])?{_SPLIT}[\w.-]*\.jsonl|{_SPLIT}\d*\w?\.json",
+    "captions": rf"(.*[_-])?{_SPLIT}[\w.-]*\.jsonl|(.*[_-])?{_SPLIT}\d*\w?\.json",
 }
 # Files of other names that are read where the user names the data set.
 _NAMED = {"cc3m": r".*\.(tsv|jsonl?)", "webvid": r".*\.(csv|jsonl?)"}
+_IN_SPLIT = r".*\.jsonl|(data|captions|annotations)\.json"
 NAMES = (*list(_TABLE)[1:], "msvd-qa")
 _VARIANT = re.compile(r"(?<!\d)(7k|9k|2m|10m|20\d\d)(?![0-9a-z])")
 
@@ -102,7 +104,12 @@ class DataSet:
         file, suffix = reading.file, reading.file.path.suffix.lower()
         if self.name in ("manifest", "videofolder"):
             folder = file.below[: -len(file.path.name)]
-            rows = FileRows(file.path, file.path.parent, file.split).read(reading.wrong)
+            if suffix == ".csv":
+                return read_metadata(reading, folder)
+            every = FileRows(file.path, file.path.parent, file.split)
+            if not len(every):
+                raise AnnotationError(f"{file.path} holds no row; is it the right file?")
+            rows = every.read(reading.wrong)
             return (replace(row, video=folder + row.video) if folder else row for row in rows)
         if self.name.endswith("-qa"):
             labels = AnswerLabels.load(self.labels_file) if self.labels_file else None
@@ -126,6 +133,16 @@ class DataSet:
     def _beside(self, file: File, name: str) -> Path | None:
         places = (file.path.parent / name, self.root / name)
         return next((path for path in places if path.is_file()), None)
+
+
+def read_metadata(reading: Reading, folder: str) -> Iterator[VideoText]:
+    """The rows of metadata.csv of VideoFolder or ImageFolder; `folder` is its own, with a slash."""
+
+    def row(record: Record) -> Iterator[VideoText]:
+        made = VideoText.from_json(record.value, record.number, reading.file.split)
+        yield replace(made, video=reading.locator.check(folder + made.video))
+
+    return reading.rows(table(reading.file.path, ("file_name",)), row)
 
 
 def recognise(root: Path, name: str | None = None) -> tuple[list[DataSet], list[File]]:
@@ -185,7 +202,7 @@ def is_official(file: File) -> bool:
 def _kind(file: File) -> str | None:
     base, folder = file.path.name.lower(), file.path.parent
     kind = next((kind for kind, names in _TABLE.items() if re.fullmatch(names, base)), None)
-    if kind is None and base.endswith(".jsonl") and file.split:  # in a folder train, val, test
+    if kind is None and file.split and re.fullmatch(_IN_SPLIT, base):  # in a folder train, val, ..
         kind = "captions"
     if kind == "captions" and (folder / LABELS).is_file():
         kind = "msrvtt-qa"

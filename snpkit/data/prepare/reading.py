@@ -57,6 +57,7 @@ class Reading:
         self, records: Iterable[Record], make: Callable[[Record], Iterable[VideoText]]
     ) -> Iterator[VideoText]:
         """The rows that `make` makes of each record; `wrong` is told of a wrong record."""
+        record = None
         for record in records:
             try:
                 if isinstance(record.value, WrongRow):
@@ -66,6 +67,8 @@ class Reading:
                 self.tell(record, error)
             else:
                 yield from made
+        if record is None:
+            raise AnnotationError(f"{self.file.path} holds no row; is it the right file?")
 
     def tell(self, record: Record, error: AnnotationError) -> None:
         """Tell `wrong` of a record's error, with file and place before it."""

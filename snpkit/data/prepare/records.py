@@ -10,13 +10,14 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import ijson
 import numpy as np
 
-from snpkit.data.rows import WrongRow, decode_line, shorten
+from snpkit.data.rows import WrongRow, check_utf8, decode_line, shorten
 from snpkit.errors import AnnotationError
 from snpkit.files import open_regular
 from snpkit.text import clean_caption, is_empty
@@ -25,7 +26,12 @@ _BLOCK = 1 << 20  # bytes
 _DEEPEST = 100  # lists and objects in each other; the data sets have 6
 _LONGEST = 1 << 26  # bytes of one text
 _LARGEST = 200_000_000  # bytes of a file with NaN, which is held in memory as a whole
-_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# A text of JSON; of one that goes on behind the end its first mark, and a last backslash, are kept.
+_INNER = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
+_TEXT = re.compile(rb'"' + _INNER + rb'"|(")' + _INNER + rb"(\\?)\Z", re.DOTALL)
+# Half a character, which ijson makes a question mark of
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_HALF = re.compile(_HIGH + b"(?!" + _LOW + b")|(?<!" + rb"\\u[dD][89abAB].." + b")" + _LOW)
 
 
 class Record(NamedTuple):
@@ -41,7 +47,7 @@ def records(path: Path) -> Iterator[Record]:
     if path.suffix.lower() != ".jsonl":
         yield from json_items(path)
         return
-    with _reading(path), open_regular(path, "rb") as file:
+    with _opened(path) as file:
         for number, line in enumerate(file, start=1):
             line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             if not line.strip():
@@ -61,11 +67,12 @@ def json_items(path: Path, key: str | None = None) -> Iterator[Record]:
     """
     unit = "item" if key is None else f"{key} item"
     number = 0
-    with _reading(path), open_regular(path, "rb") as file:
+    with _opened(path) as file:
         if _holds_constants(file):
             items = _plain_items(path, file, key)
         else:
-            items = ijson.items(file, "item" if key is None else f"{key}.item", use_float=True)
+            place = "item" if key is None else f"{key}.item"
+            items = ijson.items(file, place, use_float=True, buf_size=_BLOCK)
         for number, value in enumerate(items, start=1):
             yield Record(unit, number, value)
     if not number:
@@ -79,7 +86,7 @@ def table(path: Path, columns: tuple[str, ...]) -> Iterator[Record]:
     Raises:
         AnnotationError: a column is missing, or the file is no table.
     """
-    with _reading(path), open_regular(path, encoding="utf-8-sig", newline="") as file:
+    with _opened(path) as opened, TextIOWrapper(opened, "utf-8-sig", newline="") as file:
         rows = csv.DictReader(file, restval=None, strict=True)
         try:
             rows.fieldnames = [cell.strip() for cell in rows.fieldnames or ()]
@@ -95,7 +102,7 @@ def table(path: Path, columns: tuple[str, ...]) -> Iterator[Record]:
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Number, from 1, and text of each line that is not blank."""
-    with _reading(path), open_regular(path, encoding="utf-8-sig") as file:
+    with _opened(path) as opened, TextIOWrapper(opened, "utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield number, line.rstrip("\n")
@@ -149,9 +156,11 @@ def name(record: Record, *keys: str) -> str:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _opened(path: Path) -> Iterator[IO[bytes]]:
     try:
-        yield
+        with open_regular(path, "rb") as file:
+            check_utf8(file, path)
+            yield file
     except AnnotationError:
         raise
     except UnicodeDecodeError:
@@ -164,7 +173,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _holds_constants(file: IO[bytes]) -> bool:
-    """Whether a JSON file has NaN or Infinity, which pandas writes; the place is then its start.
+    """Whether a JSON file has NaN, Infinity or half a character; the place is then its start.
 
     ijson takes memory with the square of the depth of what it reads: that is limited here.
 
@@ -173,13 +182,15 @@ def _holds_constants(file: IO[bytes]) -> bool:
     """
     begin = len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0
     file.seek(begin)
-    depth, found, rest = 0, False, b""
+    depth, found, rest, length = 0, False, b"", 0
     while block := file.read(_BLOCK):
-        marks = _TEXT.sub(b"", rest + block)
+        marks = _TEXT.sub(rb"\1\2", rest + block)
+        length = length + len(block) if rest and marks[:1] == b'"' else 0
+        if length > _LONGEST:
+            raise ValueError
         opened = marks.find(b'"')  # a text that goes on in the next block
         marks, rest = (marks, b"") if opened < 0 else (marks[:opened], marks[opened:])
-        if len(rest) > _LONGEST:
-            raise ValueError
+        found = found or _HALF.search(block) is not None
         found = found or b"NaN" in marks or b"Infinity" in marks
         values = np.frombuffer(marks, np.uint8)
         steps = np.isin(values, list(b"[{")).astype(np.int64) - np.isin(values, list(b"]}"))
@@ -194,7 +205,7 @@ def _plain_items(path: Path, file: IO[bytes], key: str | None) -> Iterator[Any]:
     """The items of a list where NaN and Infinity stand among them: such an item is wrong."""
     content = file.read(_LARGEST + 1)
     if len(content) > _LARGEST:
-        raise AnnotationError(f"{path} holds NaN or Infinity, which are not JSON; write null.")
+        raise AnnotationError(f"{path} holds NaN, Infinity or half a character; write null.")
     value = json.loads(content)
     if key is not None and isinstance(value, dict):
         value = value.get(key)

@@ -18,6 +18,7 @@ from snpkit.data.prepare import recognise, write_manifest
 from snpkit.data.prepare.reading import File, Locator
 from snpkit.data.rows import VideoText, WrongRow, split_named
 from snpkit.data.samples import Manifest
+from snpkit.data.sources import open_source
 from snpkit.errors import AnnotationError, UserError
 from snpkit.files import inside
 from snpkit.text import is_empty
@@ -142,6 +143,72 @@ def test_columns_of_cc3m_as_their_header_says(tmp_path):
     rows, wrong = read(tmp_path)
     assert [(row.caption, row.extra["url"]) for row in rows] == [("a dog", "http://a.b/0")]
     assert len(wrong) == 1 and "line 3: " in str(wrong[0])
+
+
+@pytest.mark.parametrize("lines", [
+    "a dog\thttp://a.b/0", "http://a.b/0\ta dog", "Caption\tImage URL\na dog\thttp://a.b/0",
+    "text\timage\na dog\thttp://a.b/0", "id\turl\ttitle\n7\thttp://a.b/0\ta dog",
+])  # fmt: skip
+def test_a_header_of_cc3m_moves_no_caption_to_another_image(lines, tmp_path):
+    (tmp_path / "cc3m_val.tsv").write_text(lines + "\n", encoding="utf-8-sig")
+    (row,), wrong = read(tmp_path)
+    assert (row.caption, row.video) == ("a dog", "validation/00000/000000000.jpg") and not wrong
+    assert row.extra == {"url": "http://a.b/0"}
+
+
+@pytest.mark.parametrize("split", ["training", "validate", "development", "evaluation", "tst"])
+@pytest.mark.parametrize("name", ["{}.json", "caps_{}.json", "{}/captions.json", "{}/qa.json",
+                                  "results_2M_{}.csv", "{}_data.json", "{}_list.txt"])  # fmt: skip
+def test_every_name_of_a_split_is_known_to_every_data_set(name, split, tmp_path):
+    path = tmp_path / name.format(split)
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    (data,) = recognise(tmp_path)[0]
+    assert data.files[0].split == split_named(split)
+
+
+@pytest.mark.parametrize(("content", "problem"), [
+    (b"\x1f\x8b\x08\0", "compressed"), (b"PK\x03\x04", "compressed"), (b"", "row"),
+    ('{"a": 1}'.encode("utf-16"), "UTF-16"), ("[]".encode("utf-16-le"), "UTF-16"),
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["train.jsonl", "train.json", "gcc_train.tsv", "metadata.jsonl"])
+def test_a_file_that_is_no_text_is_named_once(name, content, problem, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    (data,) = recognise(tmp_path)[0]
+    with pytest.raises(UserError, match=name):
+        write_manifest(data, tmp_path / "manifest.jsonl")
+    (wrong,) = read(tmp_path)[1]
+    assert wrong.trap == "damaged file" and (problem in str(wrong) or name == "train.json")
+
+
+def test_half_a_character_is_no_question_mark(tmp_path):
+    good = {"caption": "a \U0001f40d", "clip_name": "a"}
+    write_json(tmp_path / "train.json", [good, good | {"caption": "a\ud800"}])
+    (row,), (wrong,) = read(tmp_path)
+    assert row.caption == "a \U0001f40d" and "item 2: " in str(wrong)
+
+
+def test_a_video_folder_with_csv_and_with_files_on_two_levels(tmp_path):
+    write_lines(tmp_path / "metadata.jsonl", [{"file_name": "test/a.mp4", "text": "one"}])
+    write_lines(tmp_path / "val" / "metadata.jsonl", [{"file_name": "b.mp4", "text": "two"}])
+    both = open_source([tmp_path], "pretraining").manifest
+    said = [(row.split, row.caption) for row in both.rows]
+    assert said == [("test", "one"), ("validation", "two")]
+    assert [both.path_of(row).relative_to(tmp_path).as_posix() for row in both.rows] == [
+        "test/a.mp4", "val/b.mp4"
+    ]  # fmt: skip
+    rows = [["c.mp4", "three"], ["../d.mp4", "four"]]
+    write_csv(tmp_path / "train" / "metadata.csv", ["file_name", "text"], rows)
+    found, (wrong,) = read(tmp_path)
+    assert ("train", "train/c.mp4", "three", {}) in map(told, found) and wrong.trap == "path"
+    with pytest.raises(UserError, match=r"convert them first: `snpkit prepare videofolder"):
+        open_source([tmp_path], "pretraining")
+
+
+def test_a_text_of_escapes_is_looked_through_once(tmp_path):
+    said = '\\"' * 3_000_000  # ran for hours: each mark began a search of the whole text
+    write_json(tmp_path / "train.json", [{"caption": said + "NaN", "clip_name": "a"}])
+    assert read(tmp_path)[0][0].caption == said + "NaN"
 
 
 def test_folders_of_splits_and_names_without_one(tmp_path):
