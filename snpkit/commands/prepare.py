@@ -55,6 +55,8 @@ def prepare(
     options = {"strict": strict, "names": NAMES_SHOWN}
     found = write_manifest(chosen[0], output, paragraphs=together, **options)
     for file in others:
+        if file.path.resolve() == output.resolve():  # of an earlier run
+            continue
         found.add("files passed over", "", file.below)
     print(survey_text(folder, found))
     rows = sum(found.captions.values())

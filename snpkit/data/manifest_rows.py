@@ -29,8 +29,7 @@ _FOLDERS = 100_000  # folders remembered as safe
 class FileRows(IndexedRows):
     """The rows of one file, in its order; each is parsed when it is asked for.
 
-    In memory are 8 bytes a row, and 4 more once splits are asked for. Processes and threads may
-    share it: the file is opened for each access.
+    In memory are 8 bytes a row, and 4 more once splits are asked for. Each access opens the file.
 
     Args:
         path: the file, a JSON object a line, UTF-8; empty lines are passed over.
@@ -58,8 +57,7 @@ class FileRows(IndexedRows):
         """The row of that number, or a list for a slice.
 
         Raises:
-            AnnotationError: the line is wrong; names file, line and field.
-            UserError: the file has changed since it was opened.
+            UserError: the line is wrong (AnnotationError), or the file has changed since.
         """
         if isinstance(index, slice):
             return [self[place] for place in range(len(self))[index]]
@@ -72,11 +70,7 @@ class FileRows(IndexedRows):
         return self.read()
 
     def read(self, wrong: Callable[[WrongRow], None] | None = None) -> Iterator[VideoText]:
-        """All rows, in their order.
-
-        Args:
-            wrong: is called with each wrong row's error, and the row left out; None = it is raised.
-        """
+        """All rows, in order; `wrong` is told of each that is left out, None = it is raised."""
         every = np.arange(len(self)) if self._chosen is None else self._chosen
         with self._open() as file:
             for first in range(0, len(every), _ROWS):
@@ -116,7 +110,7 @@ class FileRows(IndexedRows):
     def _codes(self) -> tuple[list[str], np.ndarray]:
         """The names of all splits, and of each row of the file the place of its own: int32 [rows].
 
-        Only lines that name no split, or "split" more than once, are parsed for it.
+        Lines that hold "split" not once, or more than one object, are parsed for it.
         """
         names: dict[str, int] = {}
         codes = np.empty(len(self._starts) - 1, np.int32)
@@ -136,6 +130,10 @@ class FileRows(IndexedRows):
                 rows = np.searchsorted(self._starts[first:behind], places, "right") - 1
                 codes[first + rows] = [known[value] for _, value in found]
                 once = np.bincount(rows, minlength=behind - first) == 1
+                if block.count(b"{") != behind - first:  # an object in another
+                    opened = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("{")) + begin
+                    rows = np.searchsorted(self._starts[first:behind], opened, "right") - 1
+                    once &= np.bincount(rows, minlength=behind - first) == 1
                 for number in (np.flatnonzero(~once) + first).tolist():
                     split = self._row(file, number).split
                     codes[number] = names.setdefault(split, len(names))

@@ -193,3 +193,13 @@ def test_a_manifest_as_large_as_webvid_opens_in_300_megabytes(tmp_path):
     out = subprocess.run(command, capture_output=True, text=True, timeout=500, check=True)
     print(out.stderr, out.stdout)
     assert float(out.stdout) < 300
+
+
+@pytest.mark.parametrize("more", [{"meta": {"split": "test"}}, {"text": "a {", "split": "train"},
+                                  {"list": [{"split": "b"}], "split": "train"}])  # fmt: skip
+def test_the_split_of_an_object_within_a_row_is_not_the_rows_own(more, tmp_path):
+    path = tmp_path / "metadata.jsonl"
+    row = {"file_name": "a.mp4", "text": "a", **more}
+    path.write_text((json.dumps(row) + "\n") * 3)
+    rows = FileRows(path, tmp_path)
+    assert rows.splits == ("train",) and len(rows.split("train")) == 3
