@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from snpkit.errors import VideoError
+from snpkit.errors import PassingError, VideoError
 
 _FORMATS = (
     "3gp,asf,asf_o,avi,dv,flv,gif,apng,h263,h264,hevc,vvc,av1,obu,ivf,jpeg_pipe,m4v,matroska,mjpeg,"
@@ -19,6 +19,7 @@ _FORMATS = (
     "png_pipe,webp_pipe,bmp_pipe,tiff_pipe"  # a picture under a film's name
 )
 _MOST_LOST = 0.2  # of the pictures of a film that is read all the same
+_PATIENCE = 60.0  # seconds; ffmpeg would search a terabyte of nothing for the next picture
 # Of a picture; larger ones are refused before memory is taken.
 MOST_PIXELS, _LONGEST_SIDE = 150_000_000, 65_535
 
@@ -76,6 +77,7 @@ def open_film(path: Path, *, headers: bool = False) -> Iterator[tuple[Any, Any]]
 
     Raises:
         VideoError: missing, empty, no regular file, not a video, or without a picture.
+        PassingError: nothing comes of it for a minute, also while it is read.
     """
     import av
     from av.stream import Disposition
@@ -86,10 +88,12 @@ def open_film(path: Path, *, headers: bool = False) -> Iterator[tuple[Any, Any]]
     name, undecoded = str(path.absolute()), options | {"codec_whitelist": "none"}
     try:
         headers = headers and _is_mp4(path)
-        container = av.open(name, options=undecoded if headers else options)
+        container = av.open(name, options=undecoded if headers else options, timeout=_PATIENCE)
         if headers and len(container.streams.video) > 1:  # to choose, ffmpeg looks into them
             container.close()
-            container = av.open(name, options=options)
+            container = av.open(name, options=options, timeout=_PATIENCE)
+    except av.ExitError:
+        raise _too_slow(path) from None
     except PermissionError:
         raise VideoError(f"{path} may not be read; change its access rights.") from None
     except (av.FFmpegError, OSError, ValueError):
@@ -106,7 +110,17 @@ def open_film(path: Path, *, headers: bool = False) -> Iterator[tuple[Any, Any]]
         stream = best if best in films else films[0]
         # One thread: workers read in parallel, and many threads cost more than a short clip.
         stream.codec_context.thread_count = 1
-        yield container, stream
+        try:
+            yield container, stream
+        except av.ExitError:
+            raise _too_slow(path) from None
+
+
+def _too_slow(path: Path) -> PassingError:
+    return PassingError(
+        f"{path} gives nothing in {_PATIENCE:g} s of reading (a slow disk, or a gap in the file); "
+        "fetch or encode it again if that goes on."
+    )
 
 
 def _is_mp4(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """Pictures by Pillow: still images, animated WebP, and folders of numbered pictures."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,7 +127,9 @@ def _picture(image: Any, width: int, height: int) -> np.ndarray:
 
     turn = _orientation(image)
     if image.mode.startswith("I"):  # 16 bits of grey; Pillow itself would clip, not scale
-        image = Image.fromarray((np.asarray(image).clip(0, 65_535) >> 8).astype(np.uint8))
+        grey = np.asarray(image).clip(0, 65_535)
+        clear = grey == image.info.get("transparency", -1)
+        image = Image.fromarray(np.where(clear, 255, grey >> 8).astype(np.uint8))
     elif image.mode == "F":
         image = image.convert("L")
     if turn > 1:
@@ -174,6 +177,8 @@ def _opened(path: Path) -> Iterator[Any]:
     from PIL import Image
 
     check_file(path)
+    # Pillow's own warning begins below our limit.
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     try:
         with Image.open(path, formats=_FORMATS) as image:
             check_pixels(path, *image.size)

@@ -193,6 +193,8 @@ def _times(
     unit = stream.time_base  # a fraction: 24 frames at 10 a second last 2.4 s and no bit more
     usual = 1 / (stream.average_rate or stream.guessed_rate or 25)
     stamps = stamps.copy()
+    # One stamp that runs back alone is a flaw, and no seam.
+    stamps[1:-1][(stamps[1:-1] < stamps[:-2]) & (stamps[2:] > stamps[:-2])] = _NONE
     for place in np.flatnonzero(stamps == _NONE):
         stamps[place] = stamps[place - 1] + (spans[place] or round(usual / unit)) if place else 0
     times = (stamps - stamps[0]) * float(unit)

@@ -193,9 +193,7 @@ def read_indexed(
     return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
 
 
-def scaled_size(
-    width: int, height: int, size: int | None, fit: Fit = "crop"
-) -> tuple[int, int]:
+def scaled_size(width: int, height: int, size: int | None, fit: Fit = "crop") -> tuple[int, int]:
     """Width and height after scaling one side to `size`; None changes nothing.
 
     It is the short side with fit="crop" and the long one with fit="long".

@@ -2,15 +2,17 @@
 
 import os
 import struct
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 from PIL import Image
 
-from snpkit.errors import VideoError
-from snpkit.video.index import build_index
+from snpkit.errors import PassingError, VideoError
+from snpkit.video.index import _times, build_index
 from snpkit.video.reader import open_index, probe, read_all, read_clips
 from tests.video.films import numbers, picture, write_film
 
@@ -67,6 +69,13 @@ def test_a_slower_end_counts_for_windows():
 def test_16_bits_of_grey_are_scaled():
     frame = read_all(MEDIA / "grey16.png")[0]
     assert [int(frame[0, y, x]) for y in (8, 56) for x in (10, 70)] == [87, 130, 52, 205]
+
+
+def test_one_value_of_16_bits_may_be_transparent(tmp_path):
+    values = np.full((8, 8), 0x5700, np.uint16)
+    values[:4] = 0x5701
+    Image.fromarray(values).save(tmp_path / "a.png", transparency=0x5700)
+    assert read_all(tmp_path / "a.png")[0, 0, :, 0].tolist() == [0x57] * 4 + [255] * 4
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +176,21 @@ def test_segments_in_any_order_and_one_lost_packet(tmp_path):
         assert len(read_all(path)) >= 16  # a group of 8 at most is lost
 
 
+@pytest.mark.parametrize(
+    ("stamps", "times"),
+    [
+        ([0, 1, 2, 1, 4, 5], [0, 1, 2, 3, 4, 5]),  # one wrong stamp
+        ([0, 1, 2, 2, 4, 5], [0, 1, 2, 2, 4, 5]),
+        ([7, 8, 9, 0, 1, 2], [0, 1, 2, 3, 4, 5]),  # a clock that starts anew
+        ([5, 6, 99, 100], [0, 1, 2, 3]),
+    ],
+)
+def test_seams_and_flaws_of_stamps(stamps, times):
+    stream = SimpleNamespace(time_base=Fraction(1), average_rate=1)
+    shown, duration = _times(np.array(stamps), np.ones(len(stamps), np.int64), stream, joined=True)
+    assert shown.tolist() == times and duration == times[-1] + 1
+
+
 def test_a_folder_of_frames_is_a_video(tmp_path):
     folder = tmp_path / "frames"
     folder.mkdir()
@@ -227,6 +251,15 @@ def test_lengths_are_not_believed(film, tmp_path, kind, length):
     box = struct.pack(">I4sQ", 1, kind, length)
     path.write_bytes(film.read_bytes()[:32] + box + bytes(100))
     with pytest.raises(VideoError):
+        read_all(path)
+
+
+@pytest.mark.parametrize("name", ["gap.mkv", "gap.avi"])
+def test_a_gap_of_a_terabyte_is_not_searched(tmp_path, monkeypatch, name):
+    path = write_film(tmp_path / name, codec="mpeg4")
+    os.truncate(path, 1 << 40)
+    monkeypatch.setattr("snpkit.video.container._PATIENCE", 0.3)
+    with pytest.raises(PassingError, match="gives nothing in"):
         read_all(path)
 
 
