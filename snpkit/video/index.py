@@ -153,6 +153,9 @@ def _from_frames(path: Path) -> VideoIndex:
         pts, dts, spans = np.array(numbers, dtype=np.int64).reshape(-1, 3).T
         # AVI has no presentation times, and guessed ones may run back: ffmpeg, too, counts faults.
         times = dts if _faults(pts) > _faults(dts) else pts
+        if has_format(container, "gif"):  # as in browsers: nobody could see 0.01 s
+            spans = np.where(spans < 2, 10, spans)
+            times = np.cumsum(spans) - spans
         return first.index(
             path, stream, times, spans, has_format(container, *_JOINED),
             stamps=np.arange(len(pts)), keyframes=np.zeros(1, dtype=np.int64), counted=True,

@@ -67,6 +67,8 @@ def in_order(
             for number, frame in enumerate(decoded(container, stream, strict=not index.counted)):
                 stamp = number if index.counted else frame.pts
                 if stamp in place and not frame.is_corrupt:
+                    if stream.codec_context.name == "apng":
+                        frame = _on_white(frame)
                     if shape != (frame.width, frame.height, frame.format.name):
                         shape = (frame.width, frame.height, frame.format.name)
                         graph = _graph(stream, frame, index.filters, width, height)
@@ -105,3 +107,13 @@ def _graph(stream: Any, frame: Any, filters: Filters, width: int, height: int) -
         before.link_to(after)
     graph.configure()
     return graph
+
+
+def _on_white(frame: Any) -> Any:
+    """A picture without its transparency, as still images are shown."""
+    import av
+
+    pixels = frame.to_ndarray(format="rgba").astype(np.uint16)
+    colours, opaque = pixels[..., :3], pixels[..., 3:]
+    shown = (colours * opaque + 255 * (255 - opaque) + 127) // 255
+    return av.VideoFrame.from_ndarray(shown.astype(np.uint8), format="rgb24")

@@ -149,6 +149,32 @@ def test_delays_of_a_gif(tmp_path):
         assert numbers(read_all(tmp_path / name)) == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(("delay", "shown"), [(0, 0.1), (10, 0.1), (20, 0.02), (30, 0.03)])
+def test_delays_too_short_to_see(tmp_path, delay, shown):
+    pictures = [Image.fromarray(picture(n, 96, 64)) for n in range(3)]
+    for name in ("a.gif", "a.webp"):
+        path = tmp_path / name
+        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=delay)
+        file = open_index(path)
+        np.testing.assert_allclose(file.times, [0, shown, 2 * shown], atol=0.001)
+        assert file.duration == pytest.approx(3 * shown)
+
+
+@pytest.mark.parametrize("name", ["a.png", "still.png", "a.apng", "a.gif"])
+def test_transparent_parts_are_white(tmp_path, name):
+    first, second = (Image.new("RGBA", (32, 16), (0, 0, 0, 0)) for _ in range(2))
+    second.paste((200, 0, 0, 255), (16, 0, 32, 16))
+    first.putpixel((0, 0), (0, 0, 200, 255))
+    moving = {} if name == "still.png" else {"append_images": [second], "save_all": True}
+    kind = "GIF" if name == "a.gif" else "PNG"
+    first.save(tmp_path / name, kind, duration=100, disposal=1, **moving)
+    frames = read_all(tmp_path / name)
+    assert frames[0, :, 8, 24].tolist() == [255, 255, 255]
+    if moving:
+        assert frames[1, :, 8, 8].tolist() == [255, 255, 255]
+        assert frames[1, :, 8, 24].tolist() == pytest.approx([200, 0, 0], abs=2)
+
+
 @pytest.mark.parametrize(
     ("name", "how", "rate"),
     [
