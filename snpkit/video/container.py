@@ -88,7 +88,10 @@ def open_film(path: Path, *, headers: bool = False) -> Iterator[tuple[Any, Any]]
     name, undecoded = str(path.absolute()), options | {"codec_whitelist": "none"}
     try:
         headers = headers and _is_mp4(path)
-        container = av.open(name, options=undecoded if headers else options, timeout=_PATIENCE)
+        # Left to itself ffmpeg takes a picture's name with "%03d" in it for many files.
+        kind = "apng" if "%" in name and path.suffix.lower() == ".png" else None
+        first = undecoded if headers else options
+        container = av.open(name, format=kind, options=first, timeout=_PATIENCE)
         if headers and len(container.streams.video) > 1:  # to choose, ffmpeg looks into them
             container.close()
             container = av.open(name, options=options, timeout=_PATIENCE)

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from snpkit.cli import main
 from tests.data.prepare.builders import (
@@ -92,6 +93,20 @@ def test_so_many_are_decoded_of_each_split(tmp_path, films, capsys):
     for asked, tried in (("3", 6), ("10", 15), ("1000", 15), ("-1", 15), ("0", 0)):
         assert main(["verify", str(tmp_path), "--decode", asked]) == 0
         assert f"no problems; {tried} videos decoded" in capsys.readouterr().out
+
+
+def test_a_folder_of_frames_is_not_missing(tmp_path, verified):
+    rows = [
+        {"id": name, "video": name, "caption": "a dog", "split": "train"}
+        for name in ("a", "b", "c")
+    ]
+    write_lines(tmp_path / "manifest.jsonl", rows)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (32, 32)).save(tmp_path / name / "1.png")
+    (tmp_path / "c").mkdir()
+    status, found = verified(tmp_path, "--duplicates")
+    assert (status, found) == (1, {("missing file", "train"): ["c"]})
 
 
 def test_a_video_in_two_splits(healthy, verified):

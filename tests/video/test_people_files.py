@@ -142,7 +142,8 @@ def test_delays_of_a_gif(tmp_path):
     delays = [100, 2000, 100, 100, 100]
     pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=delays)
     pictures[0].save(tmp_path / "a.png", save_all=True, append_images=pictures[1:], duration=delays)
-    for name in ("a.gif", "a.png"):
+    (tmp_path / "a.png").rename(tmp_path / "a%03d.png")
+    for name in ("a.gif", "a%03d.png"):
         file = open_index(tmp_path / name)
         np.testing.assert_allclose(file.times, [0, 0.1, 2.1, 2.2, 2.3], atol=0.001)
         assert file.duration == pytest.approx(2.4)

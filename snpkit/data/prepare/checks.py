@@ -220,8 +220,10 @@ class Survey:
         return True
 
     def _bytes(self, row: VideoText) -> int | None:
-        """The size of a row's file; None = it is not there."""
+        """The size of a row's file, or how much its folder holds; None = nothing there."""
         path = os.path.join(self.data.root, row.video.replace("\\", "/"))
+        if os.path.isdir(path):
+            return (os.access(path, os.R_OK) and len(os.listdir(path))) or None
         return os.path.getsize(path) if os.path.isfile(path) else None
 
     def _tests_1k(self) -> bool:
