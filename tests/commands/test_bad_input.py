@@ -176,7 +176,7 @@ def test_a_full_disk_while_the_metrics_are_saved(tiny_run, tmp_path, monkeypatch
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files, "_flush_to_disk", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(UserError, match="free some space"):
         files.write_json(target, {})
     assert target.read_text() == "old"
