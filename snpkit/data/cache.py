@@ -24,7 +24,7 @@ from torch import Tensor
 from snpkit.data.decoding import Decoder
 from snpkit.data.samples import IndexedRows, Manifest, VideoText
 from snpkit.data.unreadable import UnreadableReport
-from snpkit.errors import UserError, VideoError
+from snpkit.errors import UserError, VideoError, explained
 from snpkit.files import locked_folder, read_json, write_json
 from snpkit.machine import available_cores
 from snpkit.video.guarded import ReaderPool
@@ -111,7 +111,11 @@ class FrameCache:
         if folder is None:
             return nothing._with(decoder, partial(_in_memory, max_gigabytes=max_gigabytes))
         place = folder / _digest(manifest, rows, size, kept)
-        try:
+        advice = (
+            f"delete what you no longer need of {folder}, or name another folder by the "
+            "environment variable SNPKIT_CACHE"
+        )
+        with explained(f"Cannot keep the frames in {place}", advice):
             place.mkdir(parents=True, exist_ok=True)
             with locked_folder(place, wait=True):
                 found = cls._open(place, report) or nothing
@@ -123,12 +127,6 @@ class FrameCache:
                 except BaseException:
                     _cut(place / "frames", found.frames.numel())
                     raise
-        except OSError as error:
-            raise UserError(
-                f"Cannot keep the frames in {place}: {error.strerror or error}; delete what you no "
-                f"longer need of {folder}, or name another folder by the environment variable "
-                "SNPKIT_CACHE."
-            ) from error
 
     @classmethod
     def _open(cls, place: Path, report: UnreadableReport) -> "FrameCache | None":

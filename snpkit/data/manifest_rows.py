@@ -15,7 +15,7 @@ import numpy as np
 
 from snpkit.data.rows import IndexedRows, VideoText, WrongRow, check_utf8, decode_line
 from snpkit.data.video_ids import clip_numbers
-from snpkit.errors import AnnotationError, UserError
+from snpkit.errors import AnnotationError, UserError, explained
 from snpkit.files import inside, open_regular
 
 _BLOCK = 1 << 22  # bytes of a file that are looked at together
@@ -166,10 +166,8 @@ class FileRows(IndexedRows):
         return line
 
     def _open(self, buffering: int = 1 << 18) -> IO[bytes]:
-        try:
+        with explained(f"Cannot read {self.path}"):
             file = open_regular(self.path, "rb", buffering=buffering)
-        except OSError as error:
-            raise UserError(f"Cannot read {self.path}: {error.strerror or error}.") from None
         found = os.fstat(file.fileno())
         state = found.st_size, found.st_mtime_ns
         if self._state not in (None, state):

@@ -22,7 +22,7 @@ from snpkit.data.samples import Manifest
 from snpkit.data.shards import INDEX, VERSION
 from snpkit.data.shards_packing import pack_clip, packed_suffix
 from snpkit.data.unreadable import UnreadableReport
-from snpkit.errors import PassingError, UserError, VideoError
+from snpkit.errors import PassingError, UserError, VideoError, explained
 from snpkit.files import atomic_path, locked_folder, open_regular, write_json, write_text
 from snpkit.machine import available_cores
 from snpkit.video.guarded import ReaderPool
@@ -95,13 +95,10 @@ def write_shards(
             "size must be even (0 = as they are), the others at least 1."
         )
     folder = Path(folder)
-    try:
+    with explained(f"Cannot write to {folder}", "choose another folder"):
         folder.mkdir(parents=True, exist_ok=True)
         # No index until all is there: nobody trains on half of a data set unawares.
         (folder / INDEX).unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"Cannot write to {folder}: {reason}; choose another folder.") from None
     plans = list(_plan(manifest, per_shard, size))
     heads = {plan.name: _finished(folder, plan) for plan in plans}
     todo = [plan for plan in plans if heads[plan.name] is None]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from snpkit.errors import AnnotationError, UserError
+from snpkit.errors import AnnotationError, UserError, explained
 from snpkit.files import open_regular
 from snpkit.text import clean_caption, is_empty
 
@@ -42,7 +42,7 @@ def read_captions(path: str | Path, *, field: str | None = None) -> Iterator[str
         raise UserError(f"{path}: captions are read from {', '.join(SUFFIXES)} files only.")
     found = False
     try:
-        with open_regular(path, "rb") as file:
+        with explained(f"Cannot read {path}"), open_regular(path, "rb") as file:
             text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
             if suffix == ".json":
                 captions = _json(path, file, field)
@@ -57,8 +57,6 @@ def read_captions(path: str | Path, *, field: str | None = None) -> Iterator[str
                     yield caption
     except UnicodeError as error:
         raise UserError(f"{path} is not UTF-8 text; is it the right file?") from error
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
     except UserError:
         raise
     except ValueError as error:

@@ -1,12 +1,13 @@
 """Mine a significance table from a caption file of any size; an interrupted run goes on."""
 
 import hashlib
+import os
 import time
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from snpkit.errors import UserError
+from snpkit.errors import UserError, explained
 from snpkit.files import open_regular, read_json, write_json
 from snpkit.language.caption_files import read_captions
 from snpkit.language.counting import WordCounts, count_captions
@@ -84,12 +85,9 @@ def mine_file(
 
 def _key(source: Path) -> dict[str, Any]:
     """What tells one caption file from another, or from its earlier contents."""
-    try:
-        stat = source.stat()
-        with open_regular(source, "rb") as file:
-            start = hashlib.sha256(file.read(1 << 16)).hexdigest()
-    except OSError as error:
-        raise UserError(f"Cannot read {source}: {error.strerror or error}.") from error
+    with explained(f"Cannot read {source}"), open_regular(source, "rb") as file:
+        stat = os.fstat(file.fileno())
+        start = hashlib.sha256(file.read(1 << 16)).hexdigest()
     return {"bytes": stat.st_size, "modified": stat.st_mtime_ns, "start": start}
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from snpkit.data.manifest_rows import PathCheck
 from snpkit.data.prepare.records import Record, json_items, name, text
 from snpkit.data.rows import VideoText, WrongRow, split_named
-from snpkit.errors import AnnotationError, UserError
+from snpkit.errors import AnnotationError, UserError, explained
 from snpkit.video.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 Wrong = Callable[[WrongRow], None]
@@ -109,11 +109,8 @@ def annotation_files(root: Path) -> list[File]:
         raise UserError(f"{root} is no folder; name the folder that holds the data set.")
     found = []
     for folder in ("", *_subfolders(root, "")):
-        try:
-            with os.scandir(root / folder) as entries:
-                some = list(islice(entries, None if not folder else _ENTRIES))
-        except OSError as error:
-            raise UserError(f"Cannot read {root / folder}: {error.strerror or error}.") from None
+        with explained(f"Cannot read {root / folder}"), os.scandir(root / folder) as entries:
+            some = list(islice(entries, None if not folder else _ENTRIES))
         for base in sorted(entry.name for entry in some):
             path = root / folder / base
             if base.lower().endswith(ANNOTATIONS) and base[0] != "." and path.is_file():

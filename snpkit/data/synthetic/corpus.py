@@ -16,7 +16,7 @@ from tqdm import tqdm
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.synthetic.plan import ClipPlan, CorpusSettings, plan_corpus
 from snpkit.data.synthetic.render import Box, ClipForm, Rendered, render, write_video
-from snpkit.errors import UserError
+from snpkit.errors import UserError, explained
 from snpkit.files import read_json, write_json
 from snpkit.machine import available_cores
 from snpkit.spawning import check_main_guard
@@ -42,13 +42,9 @@ def _write_once(path: Path, clip: Rendered, rate: int) -> None:
         return  # renamed into place by an earlier, interrupted run: whole
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        write_video(temporary, clip.frames, rate)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(
-            f"Cannot write {path}: {error.strerror or error}; "
-            "free some space or choose another folder."
-        ) from error
+        with explained(f"Cannot write {path}", "free some space or choose another folder"):
+            write_video(temporary, clip.frames, rate)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -137,12 +133,10 @@ def _prepare(folder: Path, identity: dict[str, Any]) -> None:
         raise UserError(
             f"{folder} holds other files (videos or a manifest); choose another folder."
         )
-    try:
+    with explained(f"Cannot use the folder {folder}"):
         if started.exists() and not done.exists() and _settings_of(started) != identity:
             shutil.rmtree(folder / "videos", ignore_errors=True)
         (folder / "videos").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"Cannot use the folder {folder}: {error.strerror or error}.") from error
     write_json(started, identity)
     done.unlink(missing_ok=True)
 
