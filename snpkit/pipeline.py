@@ -13,6 +13,8 @@ from snpkit.loading import Loaded, load_checkpoint
 if TYPE_CHECKING:
     import torch
 
+    from snpkit.data.dataset import VideoTextDataset
+    from snpkit.data.samples import Manifest
     from snpkit.evaluation.search import FolderIndex, Hit
     from snpkit.explore.explanation import Explanation
 
@@ -74,6 +76,19 @@ class Pipeline(Loaded):
         if refresh or (root, where) not in self._indices:
             self._indices[root, where] = encode_folder(self.model, root, cache=where, **options)
         return self._indices[root, where]
+
+    def dataset(self, manifest: "Manifest", **options: Any) -> "VideoTextDataset":
+        """The rows of a manifest as the model was made to see them, for measuring and encoding.
+
+        Args:
+            options: others of `VideoTextDataset`, such as guard_seconds.
+        """
+        from snpkit.data.dataset import VideoTextDataset
+
+        config = self.model.config
+        seen = {"fit": config.image_fit, "middle": config.frame_middle} | options
+        sampling = (config.clips, config.frames, config.image_size)
+        return VideoTextDataset(manifest, *sampling, training=False, **seen)
 
     def search(
         self,

@@ -68,16 +68,11 @@ def encode(
 def _of_manifest(
     pipeline: Any, path: Path, split: str | None, seconds: float
 ) -> tuple[Any, list[Any], Any]:
-    from snpkit.data.dataset import VideoTextDataset
     from snpkit.data.samples import Manifest
     from snpkit.evaluation.encoding import clip_of, encode_distinct
 
-    manifest, config = Manifest.load(path), pipeline.model.config
+    manifest = Manifest.load(path)
     manifest = manifest if split is None else manifest.split(split)
-    dataset = VideoTextDataset(
-        manifest, config.clips, config.frames, config.image_size, training=False,
-        fit=config.image_fit, middle=config.frame_middle, max_unreadable=1.0,
-        guard_seconds=seconds,
-    )  # fmt: skip
+    dataset = pipeline.dataset(manifest, max_unreadable=1.0, guard_seconds=seconds)
     found, rows, _ = encode_distinct(pipeline.model, dataset)
     return found, [clip_of(manifest.rows[row]) for row in rows], dataset.report().reasons

@@ -66,7 +66,6 @@ def evaluate(
     import snpkit
     from snpkit.commands.data_option import read_source
     from snpkit.commands.tables import grounding_lines, task_table
-    from snpkit.data.dataset import VideoTextDataset
     from snpkit.evaluation.answering import commonest_by_type
     from snpkit.evaluation.tasks import evaluate_task
 
@@ -78,9 +77,7 @@ def evaluate(
     source = read_source(task, data, root)
     manifest = source.manifest.split(source.split_name(split, "--split"))
     longest, config.clips = _limits(pipeline, max_tokens, clips)
-    sampling = (config.clips, config.frames, config.image_size)
-    seen = {"fit": config.image_fit, "middle": config.frame_middle}
-    dataset = VideoTextDataset(manifest, *sampling, training=False, **seen)
+    dataset = pipeline.dataset(manifest)
     options: dict[str, Any] = {"max_tokens": longest}
     config.choice_score = choice_score or config.choice_score
     if task == "retrieval":
