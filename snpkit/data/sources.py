@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snpkit.data.labels import AnswerLabels
-from snpkit.data.prepare.datasets import METADATA, labels_beside, recognise
+from snpkit.data.prepare.datasets import labels_beside, recognise
 from snpkit.data.rows import split_named
 from snpkit.data.samples import Manifest
 from snpkit.data.shards import is_sharded, open_shards
@@ -119,13 +119,12 @@ def _open(path: Path, task: str, root: Path | None) -> Source:
 
 def _open_folder(folder: Path) -> Source:
     """A folder with metadata.jsonl in it or in its folders, one for each split."""
-    below = next(folder.glob("*/metadata.*"), None) or folder / "metadata.csv"
-    if (folder / METADATA).is_file() and not below.is_file():
-        return Source(str(folder), Manifest.load(folder / METADATA))
     sets, _ = recognise(folder)
     for found in sets:
         plain = all(file.path.name.lower().endswith(".jsonl") for file in found.files)
         if found.name == "videofolder" and plain:
+            if [file.path.parent for file in found.files] == [folder]:
+                return Source(str(folder), Manifest.load(found.files[0].path))
             parts = {
                 file.path.parent.name: Manifest.load(file.path, split=file.split)
                 for file in found.files

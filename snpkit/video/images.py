@@ -14,6 +14,9 @@ from snpkit.video.container import check_file, check_pixels, too_large
 from snpkit.video.index import VideoIndex, VideoInfo
 from snpkit.video.suffixes import is_image_name
 
+# Pillow's own limit lies below ours.
+warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")
+
 FOLDER_RATE = 25.0  # frames a second of a folder of pictures: ffmpeg assumes the same
 
 # Left to itself Pillow goes by content: an EPS that is called .jpg starts Ghostscript.
@@ -177,8 +180,6 @@ def _opened(path: Path) -> Iterator[Any]:
     from PIL import Image
 
     check_file(path)
-    # Pillow's own warning begins below our limit.
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     try:
         with Image.open(path, formats=_FORMATS) as image:
             check_pixels(path, *image.size)

@@ -85,7 +85,7 @@ def read_msrvtt(
             try:
                 video = name(record, "video_id")
             except WrongRow as error:
-                listed.tell(record, error)
+                listed.report(record, error)
             else:
                 splits.setdefault(video, set()).add(listed.split)
                 unseen[video] = listed, record
@@ -106,7 +106,7 @@ def read_msrvtt(
         yield from reading.rows(json_items(reading.file.path, "sentences"), rows)
     for video, (listed, record) in unseen.items():
         problem = f"{video!r} has no sentence; is it the list of another data set?"
-        listed.tell(record, WrongRow(problem, "video without captions"))
+        listed.report(record, WrongRow(problem, "video without captions"))
 
 
 def read_msrvtt_test(reading: Reading) -> Iterator[VideoText]:

@@ -6,6 +6,7 @@ Of each row and video a number of 8 bytes is held, so that a set of millions fit
 import hashlib
 import os
 import re
+import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -214,17 +215,21 @@ class Survey:
         if splits:
             names = ", ".join(sorted(splits | {row.split}))
             self.add("video in two splits", "", f"{row.video} ({names})")
-        elif not self._bytes(row):
-            missing = self._bytes(row) is None
-            self.add("missing file" if missing else "empty file", row.split, row.video)
+        elif not (held := self._bytes(row)):
+            kind = "missing file" if held is None else "empty file"
+            self.add(kind, row.split, row.video)
         return True
 
     def _bytes(self, row: VideoText) -> int | None:
         """The size of a row's file, or how much its folder holds; None = nothing there."""
         path = os.path.join(self.data.root, row.video.replace("\\", "/"))
-        if os.path.isdir(path):
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            return None
+        if stat.S_ISDIR(status.st_mode):
             return (os.access(path, os.R_OK) and len(os.listdir(path))) or None
-        return os.path.getsize(path) if os.path.isfile(path) else None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def _tests_1k(self) -> bool:
         """Whether the test list is MSR-VTT's 1k-A, by its name or its number of videos."""
@@ -260,7 +265,7 @@ class Survey:
             return
         try:
             labels = AnswerLabels.load(self.data.labels_file) if self.data.labels_file else None
-        except AnnotationError:  # told already: the rows were read with it
+        except AnnotationError:  # reported already: the rows were read with it
             return
         if labels is None and self._answers["train"]:
             size = LABELS.get(self.data.name, 1500)

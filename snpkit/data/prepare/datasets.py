@@ -15,7 +15,6 @@ from snpkit.data.prepare.records import Record, table
 from snpkit.data.rows import SPLITS, VideoText, WrongRow
 from snpkit.errors import AnnotationError, UserError
 
-MANIFESTS = ("manifest.jsonl", "questions.jsonl", "choices.jsonl")
 METADATA = "metadata.jsonl"
 LABELS, MAPPING, PICKLE = "train_ans2label.json", "youtube_mapping.txt", "raw-captions.pkl"
 _OFFICIAL = r"msrvtt_data\.json|\w+_videodatainfo\.json"
@@ -92,13 +91,13 @@ class DataSet:
             files = [file for file in tables if "jsfusion" in file.path.name.lower()]
             lists = [file for file in tables if file not in files]
             readings = [Reading(locator, file, wrong) for file in official]
-            yield from _told(lambda: read.read_msrvtt(readings, lists, not files), wrong)
+            yield from _up_to_damage(lambda: read.read_msrvtt(readings, lists, not files), wrong)
         for file in files:
             if file.split is None and self.name not in ("manifest", "videofolder", "vg"):
                 problem = f"{file.path}: no word of its name says a split; its rows are of train"
                 wrong(WrongRow(f"{problem}.", "no split in the name"))
             reading = Reading(locator, file, wrong)
-            yield from _told(lambda reading=reading: self._read(reading), wrong, file.split)
+            yield from _up_to_damage(lambda reading=reading: self._read(reading), wrong, file.split)
 
     def _read(self, reading: Reading) -> Iterator[VideoText]:
         file, suffix = reading.file, reading.file.path.suffix.lower()
@@ -216,10 +215,10 @@ def _variant(file: File) -> str:
     return found.group(1) if found else ""
 
 
-def _told(
+def _up_to_damage(
     read: Callable[[], Iterator[VideoText]], wrong: Wrong, split: str | None = None
 ) -> Iterator[VideoText]:
-    """The rows of a file up to where it cannot be read on, which is told to `wrong`."""
+    """The rows of a file up to where it cannot be read on, which `wrong` is called with."""
     try:
         yield from read()
     except UserError as error:

@@ -36,7 +36,7 @@ class File(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """One file being read: how its rows find their videos, and who is told of wrong ones.
+    """One file being read: how its rows find their videos, and what is called with wrong ones.
 
     Attributes:
         locator: finds the videos below the data set's folder.
@@ -56,7 +56,7 @@ class Reading:
     def rows(
         self, records: Iterable[Record], make: Callable[[Record], Iterable[VideoText]]
     ) -> Iterator[VideoText]:
-        """The rows that `make` makes of each record; `wrong` is told of a wrong record."""
+        """The rows that `make` makes of each record; the error of any other one is reported."""
         record = None
         for record in records:
             try:
@@ -64,14 +64,14 @@ class Reading:
                     raise record.value
                 made = list(make(record))
             except AnnotationError as error:
-                self.tell(record, error)
+                self.report(record, error)
             else:
                 yield from made
         if record is None:
             raise AnnotationError(f"{self.file.path} holds no row; is it the right file?")
 
-    def tell(self, record: Record, error: AnnotationError) -> None:
-        """Tell `wrong` of a record's error, with file and place before it."""
+    def report(self, record: Record, error: AnnotationError) -> None:
+        """Call `wrong` with a record's error, with file and place before it."""
         place = f"{self.file.path}, {record.unit} {record.number}"
         trap = getattr(error, "trap", "wrong row")
         self.wrong(WrongRow(f"{place}: {str(error).rstrip('.')}.", trap, self.file.split or ""))
@@ -95,7 +95,7 @@ class Reading:
             try:
                 found[name(record, key)] = text(record, value)
             except WrongRow as error:
-                self.tell(record, error)
+                self.report(record, error)
         return found
 
 
