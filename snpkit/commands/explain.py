@@ -26,7 +26,7 @@ def explain(
     Args:
         video: A video or an image.
         caption: What to explain.
-        output: Also write one HTML file, with the frames under the maps of the words.
+        output: Also write one HTML file: words above the frames under their maps, to play with.
         checkpoint: "laptop", a checkpoint folder or a hub id.
         method: How the maps are made.
         guesses: Words that take each word's place in turn; 0 puts [MASK] there.
@@ -40,9 +40,9 @@ def explain(
     pipeline = snpkit.load(checkpoint, device=device)
     found = pipeline.explain(caption, video, method=method, guesses=guesses)
     if output is not None:
-        from snpkit.explore.export import write_explanation
+        from snpkit.explore.explorer.page import write_explanation
 
-        write_explanation(output, found, video=video.name)
+        write_explanation(output, pipeline, found, video=video.name)
     if json:
         agreement = {" ".join(pair): value for pair, value in found.agreement.items()}
         said = {found.score_name: found.score, "left_out": found.left_out, "agreement": agreement}

@@ -1,8 +1,10 @@
 """Self-contained HTML pages: escaping by construction, one calm style, nothing from elsewhere."""
 
 import base64
+import hashlib
 import html
 import io
+import json
 from typing import Any
 
 import numpy as np
@@ -70,13 +72,17 @@ def film_strip(frames: Any, alt: str, *, quality: int = 82) -> Html:
     )
 
 
-def page(title: str, body: Html, style: str = "") -> str:
-    """A whole document. Its policy forbids scripts and anything that is not in the file.
+def page(title: str, body: Html, style: str = "", *, script: str = "", view: Any = None) -> str:
+    """A whole document. Its policy forbids all that is not in the file, and other scripts.
 
     Args:
         style: CSS rules of this kind of page, after those that all pages share.
+        script: a JavaScript module that the page runs.
+        view: what the script finds as JSON in the element "view".
     """
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = f"; script-src 'sha256-{digest}'" if script else ""
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'{allowed}"
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -86,7 +92,12 @@ def page(title: str, body: Html, style: str = "") -> str:
         tag("title", title),
         tag("style", Html(STYLE + style)),
     )
-    return "<!doctype html>\n" + tag("html", head, tag("body", body), lang="en") + "\n"
+    scripts = []
+    if script:
+        data = json.dumps(view, ensure_ascii=False).replace("<", "\\u003c")
+        scripts = [tag("script", Html(data), id="view", type="application/json"),
+                   tag("script", Html(script), type="module")]  # fmt: skip
+    return "<!doctype html>\n" + tag("html", head, tag("body", body, *scripts), lang="en") + "\n"
 
 
 STYLE = """

@@ -33,6 +33,10 @@ class TrainedModel(Protocol):
         """The videos below a folder, encoded."""
         ...
 
+    def unknown_words(self, text: str) -> list[str]:
+        """The words that the model has never met."""
+        ...
+
     def explain(self, caption: str, video: "str | Path | Tensor", **options: Any) -> Any:
         """Which words matter, and where they look: an `explanation.Explanation`."""
         ...

@@ -7,18 +7,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from matplotlib.colors import to_rgb
 from torch import Tensor
 
-from snpkit.explore.export import overlay
 from snpkit.explore.page import Html, tag
 from snpkit.explore.plots.captions import caption_strip, masking_comparison
 from snpkit.explore.plots.frames import relevance_overlay
-from snpkit.explore.plots.style import SEQUENTIAL, Picture, readable_on, to_frames, to_png
+from snpkit.explore.plots.style import ORANGE, SEQUENTIAL, Picture, readable_on, to_frames, to_png
+from snpkit.explore.relevance import upsample
 from snpkit.explore.significance import Kind
 from snpkit.explore.widgets.base import Explorer
 from snpkit.explore.widgets.significance_words import masks_in_words
 
 _MARK = (255, 255, 255)
+_FRAME = 144  # pixels a side, at least, of a frame that is shown
 
 
 def joint_map(relevance: Tensor, places: Sequence[int]) -> Tensor:
@@ -28,13 +31,50 @@ def joint_map(relevance: Tensor, places: Sequence[int]) -> Tensor:
     return ((maps - low) / (high - low).clamp(min=1e-12)).mean(0)
 
 
+def _enlarged(frames: Tensor) -> Tensor:
+    """Small frames made large enough to look at, without new colours between pixels."""
+    factor = -(-_FRAME // min(frames.shape[-2:]))
+    return frames.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
+
+
+def overlay(frames: Tensor, maps: Tensor) -> Tensor:
+    """Frames darkened where they are irrelevant and tinted where they are relevant.
+
+    Args:
+        frames: uint8 [clips, frames, 3, height, width].
+        maps: [clips, frames, grid_height, grid_width], scaled over all frames together.
+
+    Returns:
+        uint8, like the frames, enlarged; a cross marks the centre of each frame's strongest cell.
+    """
+    frames = _enlarged(frames)
+    size = tuple(frames.shape[-2:])
+    maps = maps.float() - maps.min()
+    weight = upsample(maps / maps.max().clamp(min=1e-12), size)[:, :, None]  # [c, f, 1, h, w]
+    glow = torch.tensor(to_rgb(ORANGE))[:, None, None] * 255
+    shade = 0.3 + 0.7 * weight
+    tint = 0.4 * weight**2
+    picture = frames.float() * shade * (1 - tint) + glow * tint
+    return _crossed(picture.round().clamp(0, 255).to(torch.uint8), maps)
+
+
+def _crossed(frames: Tensor, maps: Tensor) -> Tensor:
+    height, width = frames.shape[-2:]
+    rows, columns = maps.shape[-2:]
+    arm = height // 18
+    for clip, frame in np.ndindex(*maps.shape[:2]):
+        row, column = divmod(int(maps[clip, frame].argmax()), columns)
+        y, x = int((row + 0.5) * height / rows), int((column + 0.5) * width / columns)
+        for reach, half, ink in ((arm + 1, 2, 0), (arm, 1, 255)):  # light on dark: seen anywhere
+            picture = frames[clip, frame]
+            picture[:, max(y - reach, 0) : y + reach, max(x - half, 0) : x + half] = ink
+            picture[:, max(y - half, 0) : y + half, max(x - reach, 0) : x + reach] = ink
+    return frames
+
+
 def with_map(frames: Tensor, maps: Tensor | None) -> np.ndarray:
     """Frames under a map, or enlarged as they are: uint8 [clips * frames, height, width, 3]."""
-    if maps is None:
-        factor = -(-144 // min(frames.shape[-2:]))
-        shown = frames.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
-    else:
-        shown = overlay(frames, maps)
+    shown = _enlarged(frames) if maps is None else overlay(frames, maps)
     return to_frames(shown.flatten(0, 1))
 
 
@@ -186,7 +226,7 @@ def to_page(explorer: Explorer) -> str:
     """One self-contained HTML document: the explanation where there is a clip, else the picture."""
     from dataclasses import replace
 
-    from snpkit.explore.export import explanation_page
+    from snpkit.explore.explorer.page import explanation_page
     from snpkit.explore.page import page
     from snpkit.explore.significance import agreement
 
@@ -197,5 +237,6 @@ def to_page(explorer: Explorer) -> str:
     explanation = explorer.explanation()
     kinds = [explorer.answer(kind.name) for kind in explanation.kinds]
     explanation = replace(explanation, kinds=kinds, agreement=agreement(kinds))
-    words = list(explorer.selected) or None
-    return explanation_page(explanation, video=explorer.clip_name, words=words)
+    word = min(explorer.selected, default=None)
+    pipeline = explorer.answers.pipeline
+    return explanation_page(pipeline, explanation, video=explorer.clip_name, word=word)

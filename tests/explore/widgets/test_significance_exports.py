@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import re
 from time import perf_counter
 
 import pytest
@@ -79,11 +81,12 @@ def test_png_grows_with_what_is_shown(explorer):
 
 def test_html_is_the_explanation_with_the_chosen_words_and_top_k(explorer, parse):
     explorer.selected, explorer.top_k = [2], 2
-    page = parse(explorer.to_html().removeprefix("<!doctype html>\n"))
-    assert "Where each word looks" in page.words
-    assert [image["alt"] for image in page.all("img") if "“kite”" in image["alt"]]
-    assert not [image["alt"] for image in page.all("img") if "“red”" in image["alt"]]
-    assert "for K significant words" in page.words
+    document = explorer.to_html()
+    parse(document.removeprefix("<!doctype html>\n"))
+    view = json.loads(re.search(r'<script id="view"[^>]*>(.*?)</script>', document, re.S)[1])
+    assert view["words"][view["start"]]["text"] == "kite"
+    corpus = next(kind for kind in view["kinds"] if kind["name"] == "corpus")
+    assert corpus["values"] == explorer.kind_values("corpus")
 
 
 def test_without_a_clip_the_picture_is_exported(parse):
