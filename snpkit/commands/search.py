@@ -77,7 +77,7 @@ def search(
     answers = list(zip(sentences, pipeline.search(sentences, folder, **options), strict=True))
     print("\n".join(_notes(indexed)), file=sys.stderr)
     if html is not None:
-        from snpkit.explore.search_page import write_search_page
+        from snpkit.explore.explorer.search_page import write_search_page
 
         write_search_page(html, pipeline, indexed, answers, reranked=candidates > 0)
     print(_json(indexed, answers) if json else _tables(indexed, answers))

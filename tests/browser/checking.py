@@ -1,10 +1,6 @@
 """What every explorer must keep to in a browser, wherever it is shown."""
 
-import json
-from collections.abc import Callable
 from typing import Any
-
-from tests.browser.watching import ARTEFACTS
 
 _STOPS = """region => [...region.querySelectorAll(
         'a[href], button, input, select, textarea, summary, [tabindex]')]
@@ -18,19 +14,9 @@ _OUTSIDE = """region => {
     const clips = node => getComputedStyle(node).overflowX !== 'visible';
     const cut = ({parentElement: above}) => above !== region && (clips(above) || cut(above));
     return [...region.querySelectorAll('*')]
-        .filter(node => node.checkVisibility() && !node.closest('.snpkit-unseen')
+        .filter(node => node.checkVisibility() && !node.closest('.unseen')
             && node.getBoundingClientRect().right > edge.right + 1 && !cut(node))
         .map(node => node.outerHTML.slice(0, 120));
-}"""
-_TIMER = """node => {
-    window.snpkitTimes = {};
-    const ask = () => { window.snpkitTimes.asked ??= performance.now(); };
-    document.addEventListener('keydown', ask, {capture: true, once: true});
-    new MutationObserver((_, self) => {
-        if (!window.snpkitTimes.asked) return;
-        window.snpkitTimes.answered = performance.now();
-        self.disconnect();
-    }).observe(node, {childList: true, characterData: true, attributes: true, subtree: true});
 }"""
 
 
@@ -61,19 +47,3 @@ def assert_fits(region: Any) -> None:
     wide = region.evaluate("r => [r.getBoundingClientRect().right, r.parentElement.clientWidth]")
     assert wide[0] <= region.page.viewport_size["width"], wide
     assert region.evaluate("r => r.scrollWidth - r.clientWidth") <= 1
-
-
-def answer_time(changing: Any, act: Callable[[], object], name: str, limit: float) -> float:
-    """Milliseconds from the key press in `act` to the first change below `changing`.
-
-    The time is kept with the screenshots. A slow machine may take up to `limit`.
-    """
-    page = changing.page
-    changing.evaluate(_TIMER)
-    act()
-    page.wait_for_function("window.snpkitTimes.answered", timeout=limit)
-    taken = page.evaluate("window.snpkitTimes.answered - window.snpkitTimes.asked")
-    ARTEFACTS.mkdir(parents=True, exist_ok=True)
-    with (ARTEFACTS / "answer-times.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"what": name, "milliseconds": round(taken)}) + "\n")
-    return taken

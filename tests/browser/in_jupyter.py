@@ -47,4 +47,4 @@ def save_in_lab(watched: Watch, server: Server, notebook: str) -> Path:
 def open_in_voila(watched: Watch, server: Server, notebook: str) -> None:
     """Let Voila run a notebook and wait for its first widget."""
     watched.page.goto(f"{server.url}voila/render/{notebook}", timeout=KERNEL)
-    watched.page.locator(".jupyter-widgets").first.wait_for(timeout=KERNEL)
+    watched.page.locator(".snpkit-live").first.wait_for(timeout=KERNEL)

@@ -6,7 +6,7 @@ import pytest
 
 from snpkit.cli import main
 from snpkit.data.samples import samples_folder
-from tests.browser.test_exported_pages import assert_complete, open_from_disk
+from tests.browser.test_pages import assert_complete, open_from_disk
 from tests.browser.watching import HOSTILE, violations
 
 pytestmark = pytest.mark.browser
@@ -37,11 +37,11 @@ def test_the_page_needs_nothing_and_everybody_can_read_it(found, watch, place, w
     assert_complete(watched)
     watched.assert_harmless()
     assert watched.page.evaluate("document.documentElement.scrollWidth") <= width
-    assert watched.page.locator(".hits img").count() == 5 * (1, 3)[place]
+    assert watched.page.locator(".card img").count() == 5 * (1, 3)[place]
     shown = watched.page.locator("main").inner_text()
     for text in (SENTENCE, f"{HOSTILE[0]}.mp4", "1 file could not be read"):
         assert text in shown
-    best = watched.page.locator(".hits").first.locator("li").first
-    assert best.locator("h3").inner_text() == "1. test-000008.mp4"
-    assert best.locator(".words .word").count() == 8
+    best = watched.page.locator(".cards").first.locator(".card").first
+    assert best.locator(".head").inner_text().split()[:2] == ["1.", "test-000008.mp4"]
+    assert best.locator(".gain").count() == 8
     assert violations(watched.page) == []

@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from snpkit.cli import main
 from snpkit.data.samples import samples_folder
-from tests.browser.test_exported_pages import open_from_disk
+from tests.browser.test_pages import open_from_disk
 from tests.browser.watching import violations
 
 CAPTION = "a spotted orange mushroom jumps near the zebra"

@@ -5,19 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snpkit.explore.explanation import Explanation
-from snpkit.explore.explorer.view import explanation_view
+from snpkit.explore.explorer.parts import script, style
+from snpkit.explore.explorer.view import View, explanation_view
 from snpkit.explore.page import Html, page, tag
 from snpkit.files import write_text
 
 if TYPE_CHECKING:
     from snpkit.explore.protocols import TrainedModel
 
-_HERE = Path(__file__).parent
 _START = """
-render({
-  model: { get: () => JSON.parse(document.getElementById("view").textContent) },
-  el: document.getElementById("stage"),
-});
+const view = JSON.parse(document.getElementById("view").textContent);
+render({ model: { get: () => view }, el: document.getElementById("explorer") });
 """
 _PARTS = {"VERB": "verb", "NOUN": "noun", "ADJ": "adjective"}
 _METHODS = {
@@ -54,24 +52,40 @@ def explanation_page(
 ) -> str:
     """The HTML document of `write_explanation`."""
     view = explanation_view(pipeline, explanation, video=video, word=word)
+    title = f"Which words matter: {explanation.caption[:80]}"
+    return view_page(title, view, numbers(explanation))
+
+
+def numbers(explanation: Explanation) -> list[Html]:
+    """How to read the maps of an explanation, and all its numbers as tables."""
     about = (
         f"Light says where a word's match with the video rests, found by "
         f"{_METHODS[explanation.method]}: 1 is the word's strongest patch in all frames. It can be "
         "compared over the frames of one word, not between words; scores, only those of one model."
     )
+    tables = _numbers(explanation), _match_by_clip(explanation), _agreement(explanation)
+    return [
+        tag("p", about, class_="note"), tag("details", tag("summary", "All numbers"), *tables)
+    ]  # fmt: skip
+
+
+def view_page(title: str, view: View, below: Sequence[Html | None] = ()) -> str:
+    """A page that shows an explorer's view without a kernel.
+
+    Args:
+        title: of the page; what follows a colon in it is not repeated as its heading.
+        view: what the explorer drew.
+        below: what follows it.
+    """
+    video = view.get("video")
     body = tag(
         "main",
-        tag("h1", "Which words matter", tag("small", f" in {video}" if video else "")),
-        tag("div", tag("noscript", "Turn on JavaScript to see words and frames."), id="stage"),
-        tag("p", about, class_="note"),
-        tag("details", tag("summary", "All numbers"), _numbers(explanation),
-            _match_by_clip(explanation), _agreement(explanation)),
+        tag("h1", title.split(":")[0], tag("small", f" in {video}") if video else None),
+        tag("div", tag("noscript", "Turn on JavaScript to see words and frames."), id="explorer"),
+        *below,
         tag("footer", "Written by snpkit. This file is complete: it loads nothing."),
     )  # fmt: skip
-    script = (_HERE / "stage.js").read_text("utf-8") + _START
-    style = (_HERE / "stage.css").read_text("utf-8") + _STYLE
-    title = f"Which words matter: {explanation.caption[:80]}"
-    return page(title, body, style, script=script, view=view)
+    return page(title, body, style() + _STYLE, script=script() + _START, view=view)
 
 
 def _raw(raw: float | None) -> str:

@@ -1,33 +1,24 @@
-// The stage: words above the frames they point at. One module for notebooks (anywidget) and for
-// pages that stand alone. It draws from one JSON view (see view.py) and asks nobody for anything.
+// Words above the frames they point at.
 
-/** An element; children and attributes can only become text, so that no caption becomes markup. */
-const make = (name, attributes = {}, ...children) => {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else if (key.startsWith("--")) node.style.setProperty(key, value);
-    else if (value === true) node.setAttribute(key, "");
-    else if (value !== false && value != null) node.setAttribute(key, value);
-  }
-  node.append(...children.filter((child) => child != null));
-  return node;
-};
-const number = (value, digits = 2) =>
-  value == null ? "—" : (Math.round(value * 100) / 100 + 0).toFixed(digits).replace("-", "−");
-const signs = (text) => text.replaceAll(" - ", " − ");
-const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 const SPEEDS = [0.5, 1, 2];
 const PER_SECOND = 3; // frames of a clip: they are seconds apart in the video, not neighbours
 
-function render({ model, el }) {
-  const view = model.get("view");
+/**
+ * Words above a frame under their maps; four kinds of significance; the masking game.
+ * @param ask sets values in Python; null in a page that stands alone.
+ * @param kept what this function returned for an earlier view: frame, speed and kind stay.
+ */
+function stage(view, el, ask, kept) {
   const [rows, columns] = view.grid;
   const cells = rows * columns;
   const maps = view.words.map((word) => bytes(word.map)); // uint8 [frames * rows * columns]
   const brightest = maps[view.start].indexOf(255); // its strongest patch in all frames
   const state = { word: view.start, kind: 0, frame: Math.max(Math.floor(brightest / cells), 0),
     playing: false, speed: 1, smooth: false };
+  if (kept) {
+    const { kind, frame, speed, smooth } = kept.state;
+    Object.assign(state, { kind, speed, smooth, frame: frame % view.frames.length });
+  }
   const edit = { word: null, instead: null }; // a masked word, and the guess put in its place
   let cell = null; // of the frame, under the pointer
 
@@ -63,15 +54,15 @@ function render({ model, el }) {
   const strip = view.frames.map((source, frame) =>
     make("button", {
       type: "button", class: frame % view.per_clip ? "thumb" : "thumb first",
-      onclick: () => show(frame),
-    }, make("img", { src: source, alt: frameName(frame) }), make("i")));
+      "aria-label": frameName(frame), onclick: () => show(frame),
+    }, make("img", { src: source, alt: "" }), make("i")));
 
   // ---- controls
   const play = make("button", { type: "button", class: "play", onclick: () => toggle() });
   const speed = make("select", { onchange: () => { state.speed = +speed.value; } },
-    ...SPEEDS.map((one) => make("option", { value: one, selected: one === 1 }, `${one} ×`)));
+    ...SPEEDS.map((one) => make("option", { value: one, selected: one === state.speed }, `${one} ×`)));
   const smooth = make("input", {
-    type: "checkbox", onchange: () => { state.smooth = smooth.checked; paint(); },
+    type: "checkbox", checked: state.smooth, onchange: () => { state.smooth = smooth.checked; paint(); },
   });
   const controls = make("div", { class: "controls" }, play,
     make("button", { type: "button", "aria-label": "previous frame", onclick: () => step(-1) }, "◂"),
@@ -102,13 +93,17 @@ function render({ model, el }) {
   const score = make("p", { class: "score" });
   const game = make("div", { class: "game" });
 
-  el.replaceChildren(make("div", { class: "snpkit-stage", onkeydown: keys },
+  const strange = view.words.filter((word) => word.unknown).map((word) => `“${word.text}”`);
+  const unknown = strange.length ? make("p", { class: "warn" },
+    `The model has never seen ${strange.join(", ")}; numbers of such a word mean nothing.`) : "";
+  const more = make("div", { class: "more" });
+  el.replaceChildren(make("div", { class: "stage", onkeydown: keys },
     sentence,
     make("div", { class: "both", "--ratio": view.width / view.height },
       make("div", { class: "frame" }, canvas, make("div", { class: "strip" }, ...strip), controls, told),
-      make("div", { class: "side" }, score, game,
+      make("div", { class: "side" }, unknown, score, game,
         make("div", { class: "scroll", tabindex: 0, role: "region",
-          "aria-label": "Four kinds of significance" }, table), rules))));
+          "aria-label": "Four kinds of significance" }, table), rules, more))));
 
   function frameName(frame) {
     const clip = Math.floor(frame / view.per_clip) + 1;
@@ -289,8 +284,39 @@ function render({ model, el }) {
     }
   }
 
+  if (view.line) more.append(scoreLine(view));
+  if (view.masks) more.append(maskLines(view, ask));
   draw();
-  return () => clearTimeout(timer);
+  return { state, stop: () => clearTimeout(timer) };
 }
 
-export default { render };
+/** All clips of a folder by their score with the caption; the own one is marked. */
+function scoreLine(view) {
+  const scores = view.line.map((one) => one.score);
+  const [low, high] = [Math.min(...scores), Math.max(...scores)];
+  const at = (score) => (high > low ? (score - low) / (high - low) : 0.5);
+  const own = view.line.find((one) => one.own);
+  const above = own && scores.filter((score) => score > own.score).length;
+  const said = own
+    ? `This clip fits the caption ${above ? `${ordinal(above + 1)} best` : "best"} of ${scores.length} clips.`
+    : `The scores of ${scores.length} shipped clips.`;
+  const dots = view.line.map((one) =>
+    make("i", { class: one.own ? "own" : "", title: `${one.name}: ${number(one.score, 1)}`, "--s": at(one.score) }));
+  return make("figure", { class: "line" },
+    make("figcaption", {}, said, " ", make("small", {}, `${number(low, 1)} to ${number(high, 1)}`)),
+    make("div", { role: "img", "aria-label": said }, ...dots));
+}
+
+/** What MLM and MSSM hide of the caption, with the controls of the draw. */
+function maskLines(view, ask) {
+  const lines = Object.entries(view.masks).map(([way, drawn]) =>
+    make("p", { class: "masks" }, make("b", {}, way), ...drawn.map((there, place) => {
+      const { text } = view.words[place];
+      if (there === null) return make("span", {}, text);
+      const [look, shown] = there === "[MASK]" ? ["masked", there]
+        : there === text.toLowerCase() ? ["kept", text] : ["replaced", there];
+      return make("span", { class: look, title: `${text}, ${look}` }, shown);
+    })));
+  return make("details", { open: true }, make("summary", {}, "Masked for training"), ...lines,
+    ask && make("div", { class: "fields" }, ...view.masking.map((one) => field(one, ask))));
+}

@@ -2,20 +2,28 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from snpkit.errors import UserError, VideoError
 from snpkit.explore.explanation import Explanation
 from snpkit.explore.fill_in import fill_in
 from snpkit.explore.plots.style import clean
+from snpkit.explore.reasons import Reasons
+from snpkit.explore.significance import relative_values
+from snpkit.video.reader import read_clips
+from snpkit.video.suffixes import is_image_name
 
 if TYPE_CHECKING:
     from snpkit.explore.protocols import TrainedModel
 
 View = dict[str, Any]
+_FRAMES, _SIZE = 4, 112  # of a clip that was found
 TITLES = {
     "corpus": "Corpus",
     "attention": "Attention",
@@ -55,6 +63,7 @@ def explanation_view(
         word = int(values.mean(0).argmax())
     words = zip(explanation.words, explanation.spans, explanation.parts, guesses, strict=True)
     return {
+        "name": "significance",
         "caption": clean(explanation.caption),
         "video": clean(video),
         "words": [
@@ -72,7 +81,7 @@ def explanation_view(
             }
             for kind in explanation.kinds
         ],
-        "frames": [_picture(frame) for frame in frames],
+        "frames": [picture(frame) for frame in frames],
         "per_clip": explanation.frames.shape[1],
         "height": frames.shape[2],
         "width": frames.shape[3],
@@ -83,9 +92,31 @@ def explanation_view(
     }  # fmt: skip
 
 
-def _unknown(pipeline: "TrainedModel", explanation: Explanation) -> set[str]:
-    from snpkit.errors import UserError
+def word_gains(found: Sequence[Reasons]) -> list[list[dict[str, Any]]]:
+    """What each word of a sentence adds to the scores of some clips, on one scale for all of them:
+    where no word adds much, none is tinted much."""
+    gains = torch.tensor([why.gains for why in found])  # [clips, words]
+    shares = relative_values(gains.flatten()) if found else []
+    each = iter(shares)
+    return [
+        [
+            {"text": clean(word), "gain": gain, "share": next(each)}
+            for word, gain in zip(why.words, why.gains, strict=True)
+        ]
+        for why in found
+    ]
 
+
+def look(path: Path) -> list[str]:
+    """A few frames of a clip for people, as data URLs; none where it can no longer be read."""
+    count = 1 if is_image_name(path) else _FRAMES
+    try:
+        return list(map(picture, read_clips(path, count, 1, size=_SIZE).flatten(0, 1)))
+    except VideoError:
+        return []
+
+
+def _unknown(pipeline: "TrainedModel", explanation: Explanation) -> set[str]:
     try:
         return set(pipeline.unknown_words(explanation.caption))
     except UserError:  # it knows none of them
@@ -99,7 +130,7 @@ def _levels(relevance: Tensor) -> str:
     return base64.b64encode(levels.numpy().tobytes()).decode("ascii")
 
 
-def _picture(frame: Tensor) -> str:
+def picture(frame: Tensor) -> str:
     """A frame [3, height, width] as the model reads it, as a data URL."""
     from PIL import Image
 
