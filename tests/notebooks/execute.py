@@ -14,7 +14,7 @@ from nbclient.exceptions import CellExecutionError
 
 from snpkit.files import write_text
 
-# Widget state without its models shows as an error; the explorers bring a picture of themselves.
+# Widget state without its models shows as an error; the explorers bring a page of themselves.
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -35,6 +35,8 @@ def execute(path: Path, timeout: float = 600) -> None:
         cell.metadata.pop("execution", None)  # times, which differ in every run
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(_WIDGET, None)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("data") != {}]
     nbformat.validate(content)
     write_text(path, nbformat.writes(content) + "\n")
 
