@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from snpkit.errors import VideoError
-from snpkit.video import images, pyav_backend
+from snpkit.video.backends import decode, in_order
 from snpkit.video.container import damaged
 from snpkit.video.index import VideoIndex, VideoInfo
 from snpkit.video.reader import open_index, read_indexed
@@ -63,7 +63,7 @@ def packed_size(info: VideoInfo, size: int) -> tuple[int, int]:
 def _pack_image(file: VideoIndex, width: int, height: int, size: int) -> bytes:
     from PIL import Image
 
-    picture = images.decode(file, np.zeros(1, np.int64), width, height)[0]
+    picture = decode(file, np.zeros(1, np.int64), width, height)[0]
     buffer = io.BytesIO()
     options = {"format": "JPEG", "quality": 95, "subsampling": 0} if size else {"format": "PNG"}
     Image.fromarray(picture).save(buffer, **options)
@@ -87,10 +87,9 @@ def _pack_video(file: VideoIndex, width: int, height: int) -> bytes:
                     packet.duration = spans[packet.pts]  # else each lasts as long as an average one
                     container.mux(packet)
 
-            backend = images if file.pictures else pyav_backend
             numbers = np.arange(file.info.frames)
             packed = 0
-            for place, picture in backend.in_order(file, numbers, width, height):
+            for place, picture in in_order(file, numbers, width, height):
                 if place != packed:
                     break
                 packed, tick = packed + 1, ticks[place]

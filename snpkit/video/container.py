@@ -14,9 +14,8 @@ from typing import Any
 from snpkit.errors import PassingError, VideoError
 
 _FORMATS = (
-    "3gp,asf,asf_o,avi,dv,flv,gif,apng,h263,h264,hevc,vvc,av1,obu,ivf,jpeg_pipe,m4v,matroska,mjpeg,"
-    "mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,ogg,rm,vc1,webm,wtv,yuv4mpegpipe,"
-    "png_pipe,webp_pipe,bmp_pipe,tiff_pipe"  # a picture under a film's name
+    "3gp,asf,asf_o,avi,dv,flv,gif,apng,h263,h264,hevc,vvc,av1,obu,ivf,m4v,matroska,mjpeg,mov,mp4,"
+    "mpeg,mpegts,mpegvideo,mxf,nut,ogg,rm,vc1,webm,wtv,yuv4mpegpipe"
 )
 _MOST_LOST = 0.2  # of the pictures of a film that is read all the same
 _PATIENCE = 60.0  # seconds; ffmpeg would search a terabyte of nothing for the next picture
@@ -33,34 +32,35 @@ def damaged(path: Path) -> DamagedError:
     return DamagedError(f"{path} is cut short or damaged; fetch or encode it again.")
 
 
-def too_large(path: Path, pixels: str) -> VideoError:
-    """The error of a picture that would take far more memory than any real one."""
-    return VideoError(
-        f"{path} says that it has {pixels} pixels, which is too large; scale it down or leave it "
-        "out."
-    )
-
-
 def check_pixels(path: Path, width: int, height: int) -> None:
-    """Raise VideoError if a picture is too large."""
+    """Raise VideoError if a picture would take far more memory than any real one."""
     if width * height > MOST_PIXELS or max(width, height) > _LONGEST_SIDE:
-        raise too_large(path, f"{width} x {height}")
+        raise VideoError(
+            f"{path} says that it has {width} x {height} pixels, which is too large; scale it down "
+            "or leave it out."
+        )
 
 
-def check_file(path: Path) -> None:
-    """Raise VideoError unless `path` is a regular file with something in it."""
+def first_bytes(path: Path) -> bytes:
+    """The first 16 bytes of a file.
+
+    Raises:
+        VideoError: it is missing, empty, no regular file, or may not be read.
+    """
     try:
         status = os.stat(path)
+        if stat.S_ISREG(status.st_mode) and status.st_size:
+            with open(path, "rb") as file:
+                return file.read(16)
     except PermissionError:
         raise VideoError(f"{path} may not be read; change its access rights.") from None
     except (OSError, ValueError):  # also names that are endless, or that no file can have
         status = None
-    if status is None or not stat.S_ISREG(status.st_mode):
-        folder = status and stat.S_ISDIR(status.st_mode)
-        what = "is a folder" if folder else "is no regular file" if status else "does not exist"
-        raise VideoError(f"{path} {what}; give the path of a video or image file.")
-    if status.st_size == 0:
+    if status and stat.S_ISREG(status.st_mode):
         raise VideoError(f"{path} is empty (0 bytes); fetch or encode it again.")
+    folder = status and stat.S_ISDIR(status.st_mode)
+    what = "is a folder" if folder else "is no regular file" if status else "does not exist"
+    raise VideoError(f"{path} {what}; give the path of a video or image file.")
 
 
 @contextmanager
@@ -82,53 +82,42 @@ def open_film(path: Path, *, headers: bool = False) -> Iterator[tuple[Any, Any]]
     import av
     from av.stream import Disposition
 
-    check_file(path)
     av.logging.set_level(None)
+    begin, name = first_bytes(path), str(path.absolute())
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
-    name, undecoded = str(path.absolute()), options | {"codec_whitelist": "none"}
+    headers = headers and begin[4:8] == b"ftyp"
     try:
-        headers = headers and _is_mp4(path)
-        # Left to itself ffmpeg takes a picture's name with "%03d" in it for many files.
-        kind = "apng" if "%" in name and path.suffix.lower() == ".png" else None
-        first = undecoded if headers else options
-        container = av.open(name, format=kind, options=first, timeout=_PATIENCE)
-        if headers and len(container.streams.video) > 1:  # to choose, ffmpeg looks into them
-            container.close()
-            container = av.open(name, options=options, timeout=_PATIENCE)
-    except av.ExitError:
-        raise _too_slow(path) from None
-    except PermissionError:
-        raise VideoError(f"{path} may not be read; change its access rights.") from None
-    except (av.FFmpegError, OSError, ValueError):
-        raise VideoError(
-            f"{path} is not a video that can be opened (other content, or cut short); "
-            "fetch or encode it again."
-        ) from None
-    with container:
-        streams = [stream for stream in container.streams.video if stream.codec_context]
-        films = [film for film in streams if not film.disposition & Disposition.attached_pic]
-        if not films:  # an attached picture is the cover of a record
-            raise VideoError(f"{path} holds no picture that can be decoded; give a video file.")
-        best = container.streams.best("video")
-        stream = best if best in films else films[0]
-        # One thread: workers read in parallel, and many threads cost more than a short clip.
-        stream.codec_context.thread_count = 1
         try:
-            yield container, stream
+            # Left to itself ffmpeg takes a picture's name with "%03d" in it for many files.
+            kind = "apng" if begin.startswith(b"\x89PNG") else None
+            first = options | {"codec_whitelist": "none"} if headers else options
+            container = av.open(name, format=kind, options=first, timeout=_PATIENCE)
+            if headers and len(container.streams.video) > 1:  # to choose, ffmpeg looks into them
+                container.close()
+                container = av.open(name, options=options, timeout=_PATIENCE)
         except av.ExitError:
-            raise _too_slow(path) from None
-
-
-def _too_slow(path: Path) -> PassingError:
-    return PassingError(
-        f"{path} gives nothing in {_PATIENCE:g} s of reading (a slow disk, or a gap in the file); "
-        "fetch or encode it again if that goes on."
-    )
-
-
-def _is_mp4(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(8)[4:] == b"ftyp"
+            raise
+        except (av.FFmpegError, OSError, ValueError):
+            raise VideoError(
+                f"{path} is not a video or image that can be opened (other content, or cut short); "
+                "fetch or encode it again."
+            ) from None
+        with container:
+            films = [stream for stream in container.streams.video if stream.codec_context]
+            # An attached picture is the cover of a record.
+            films = [film for film in films if not film.disposition & Disposition.attached_pic]
+            if not films:
+                raise VideoError(f"{path} holds no picture that can be decoded; give a video file.")
+            best = container.streams.best("video")
+            stream = best if best in films else films[0]
+            # One thread: workers read in parallel, and many threads cost more than a short clip.
+            stream.codec_context.thread_count = 1
+            yield container, stream
+    except av.ExitError:
+        raise PassingError(
+            f"{path} gives nothing in {_PATIENCE:g} s of reading (a slow disk, or a gap in the "
+            "file); fetch or encode it again if that goes on."
+        ) from None
 
 
 def has_format(container: Any, *names: str) -> bool:

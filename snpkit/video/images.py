@@ -1,4 +1,4 @@
-"""Pictures by Pillow: still images, animated WebP, and folders of numbered pictures."""
+"""Pictures by Pillow: still images, animated WebP and AVIF, and folders of numbered pictures."""
 
 import re
 import warnings
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from snpkit.errors import VideoError
-from snpkit.video.container import check_file, check_pixels, too_large
+from snpkit.video.container import check_pixels, first_bytes
 from snpkit.video.index import VideoIndex, VideoInfo
 from snpkit.video.suffixes import is_image_name
 
@@ -21,25 +21,36 @@ FOLDER_RATE = 25.0  # frames a second of a folder of pictures: ffmpeg assumes th
 
 # Left to itself Pillow goes by content: an EPS that is called .jpg starts Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
-_MOVING = ("PNG", "WEBP", "GIF", "AVIF")  # the others hold several pictures for other reasons
+_BEGIN = rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|BM|II\*\0|MM\0\*|....ftyp(avif|avis|mif1|msf1)"
+_MOVING = ("PNG", "WEBP", "AVIF")  # the others hold several pictures for other reasons
 _ORIENTATION = 0x0112  # EXIF's tag
 
 
-def build_index(path: Path) -> VideoIndex | None:
-    """The index of an image, shown for one second, or of an animated WebP.
-
-    Returns:
-        None for moving pictures that PyAV reads as a film: PNG, GIF, AVIF.
+def is_picture(path: Path) -> bool:
+    """Whether a file is one of these, by its content; JPEGs one after the other are a film.
 
     Raises:
-        VideoError: missing, empty, far too large or no image.
+        VideoError: missing, empty or no regular file.
+    """
+    known = re.match(_BEGIN, first_bytes(path), re.DOTALL)
+    return bool(known) and path.suffix.lower() not in (".mjpg", ".mjpeg")
+
+
+def build_index(path: Path) -> VideoIndex | None:
+    """The index of an image, shown for one second, or of a moving one.
+
+    Returns:
+        None for a moving PNG, which PyAV reads as a film.
+
+    Raises:
+        VideoError: far too large or no whole image.
     """
     with _opened(path) as image:
         width, height = _size(image)
         count = getattr(image, "n_frames", 1) if image.format in _MOVING else 1
         if count == 1:
             return _index(path, (path,), [1.0], width, height)
-        if image.format != "WEBP":
+        if image.format == "PNG":
             return None
         spans = []
         for number in range(count):
@@ -87,7 +98,9 @@ def _index(
     return VideoIndex(path, info, numbers, ends - spans, duration, numbers, pictures=pictures)
 
 
-def decode(index: VideoIndex, wanted: np.ndarray, width: int, height: int) -> np.ndarray:
+def in_order(
+    index: VideoIndex, wanted: np.ndarray, width: int, height: int
+) -> Iterator[tuple[int, np.ndarray]]:
     """Pictures, upright (EXIF), transparent parts on white, scaled (bilinear, smoothed).
 
     Args:
@@ -96,31 +109,21 @@ def decode(index: VideoIndex, wanted: np.ndarray, width: int, height: int) -> np
         width: pixels of the upright picture.
         height: pixels of the upright picture.
 
-    Returns:
-        uint8 [n, height, width, 3].
+    Yields:
+        The place in `wanted`, and uint8 [height, width, 3].
 
     Raises:
         VideoError: an image is cut short.
     """
-    frames = np.empty((len(wanted), height, width, 3), dtype=np.uint8)
-    for place, picture in in_order(index, wanted, width, height):
-        frames[place] = picture
-    return frames
-
-
-def in_order(
-    index: VideoIndex, wanted: np.ndarray, width: int, height: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """As `decode`, one picture after the other: (place in `wanted`, uint8 [height, width, 3])."""
     if len(index.pictures) > 1:
         for place, number in enumerate(wanted):
             with _opened(index.pictures[number]) as image:
                 yield place, _picture(image, width, height)
         return
     with _opened(index.pictures[0]) as image:
-        for place, number in enumerate(wanted):
+        for place, number in enumerate(wanted.tolist()):
             if number:
-                image.seek(int(number))
+                image.seek(number)
             yield place, _picture(image, width, height)
 
 
@@ -133,8 +136,6 @@ def _picture(image: Any, width: int, height: int) -> np.ndarray:
         grey = np.asarray(image).clip(0, 65_535)
         clear = grey == image.info.get("transparency", -1)
         image = Image.fromarray(np.where(clear, 255, grey >> 8).astype(np.uint8))
-    elif image.mode == "F":
-        image = image.convert("L")
     if turn > 1:
         image = image.transpose(Image.Transpose[_UPRIGHT[turn]])
     if image.has_transparency_data:
@@ -148,14 +149,9 @@ def _picture(image: Any, width: int, height: int) -> np.ndarray:
 
 # EXIF orientation -> Pillow's name of what undoes it.
 _UPRIGHT = {
-    2: "FLIP_LEFT_RIGHT",
-    3: "ROTATE_180",
-    4: "FLIP_TOP_BOTTOM",
-    5: "TRANSPOSE",
-    6: "ROTATE_270",
-    7: "TRANSVERSE",
-    8: "ROTATE_90",
-}
+    2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270",
+    7: "TRANSVERSE", 8: "ROTATE_90",
+}  # fmt: skip
 
 
 def _orientation(image: Any) -> int:
@@ -179,16 +175,16 @@ def _size(image: Any) -> tuple[int, int]:
 def _opened(path: Path) -> Iterator[Any]:
     from PIL import Image
 
-    check_file(path)
+    first_bytes(path)  # whether it is a file at all
     try:
         with Image.open(path, formats=_FORMATS) as image:
             check_pixels(path, *image.size)
+            if image.mode == "F":
+                raise VideoError(f"{path} holds fractions and no colours; export it with 16 bits.")
             yield image
     except (VideoError, MemoryError):
         raise
-    except PermissionError:
-        raise VideoError(f"{path} may not be read; change its access rights.") from None
     except Image.DecompressionBombError:
-        raise too_large(path, "far too many") from None
+        raise VideoError(f"{path} has far too many pixels; scale it down.") from None
     except Exception:  # Pillow's readers raise nearly everything
         raise VideoError(f"{path} is not a whole image; fetch or export it again.") from None

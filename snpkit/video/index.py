@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from snpkit.video.container import check_pixels, damaged, decoded, has_format, open_film
-from snpkit.video.orientation import TURNS, Filters, says_upright, swaps_sides, upright
+from snpkit.video.orientation import TURNS, Filters, says_upright, upright
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,15 @@ def _from_packets(path: Path) -> VideoIndex | None:
     """The index by the headers of the packets; None = only decoding tells."""
     numbers, first = array("q"), None  # numbers alone: packets would hold the whole film in memory
     with open_film(path, headers=True) as (container, stream):
-        check_pixels(path, stream.codec_context.width, stream.codec_context.height)
+        context = stream.codec_context
+        check_pixels(path, context.width, context.height)
         for packet in container.demux(stream):
             if packet.size:
                 flags = packet.is_keyframe | packet.is_discard << 1 | packet.is_corrupt << 2
                 stamps = _or_none(packet.pts), _or_none(packet.dts)
                 numbers.extend((*stamps, packet.duration or 0, flags))
                 if first is None and packet.is_keyframe:
-                    first = _First.of(path, container, stream, packet)
+                    first, known_to_decord = _first_picture(path, container, stream, packet)
         pts, dts, spans, flags = np.array(numbers, dtype=np.int64).reshape(-1, 4).T
         joined = has_format(container, *_JOINED)
         promised = stream.frames if has_format(container, "mp4") else 0
@@ -117,7 +118,6 @@ def _from_packets(path: Path) -> VideoIndex | None:
         stamps = pts[order]
         trusted = (
             has_format(container, *_STAMPED)
-            and first is not None
             and len(order) > 0
             and not (flags & _CORRUPT).any()
             and not (joined and (np.diff(dts) < 0).any())
@@ -126,18 +126,19 @@ def _from_packets(path: Path) -> VideoIndex | None:
         )
         if not trusted:
             return None
-        if keys[0] > 0 or stamps[0] < pts[0]:
+        if first is None or keys[0] > 0 or stamps[0] < pts[0]:
             # It begins inside a group of pictures: decoding the first groups tells what is lost.
-            if len(keys) < 2:
+            second = pts[keys[1]] if len(keys) > 1 else _NONE
+            first, decodable = _decoded_until(path, second)
+            if first is None or second == _NONE:
                 return None
-            second = pts[keys[1]]
-            order = order[(stamps >= second) | np.isin(stamps, _decodable(path, second))]
+            order = order[(stamps >= second) | np.isin(stamps, decodable)]
             stamps = pts[order]
-        return first.index(
-            path, stream, stamps, spans[order], joined,
+        return _index(
+            path, container, stream, first, stamps, spans[order],
             stamps=stamps,
             keyframes=np.unique(np.searchsorted(stamps, np.sort(pts[keys]))),
-            plain=_is_plain(container, pts, flags) and first.known_to_decord(container),
+            plain=known_to_decord and _is_plain(container, pts, flags),
         )  # fmt: skip
 
 
@@ -147,7 +148,7 @@ def _from_frames(path: Path) -> VideoIndex:
     with open_film(path) as (container, stream):
         for frame in decoded(container, stream, strict=False):
             numbers.extend((_or_none(frame.pts), _or_none(frame.dts), frame.duration or 0))
-            first = first or _First(frame.width, frame.height, upright(frame))
+            first = first or _shown(frame)
         if first is None:
             raise damaged(path)
         pts, dts, spans = np.array(numbers, dtype=np.int64).reshape(-1, 3).T
@@ -156,8 +157,8 @@ def _from_frames(path: Path) -> VideoIndex:
         if has_format(container, "gif"):  # as in browsers: nobody could see 0.01 s
             spans = np.where(spans < 2, 10, spans)
             times = np.cumsum(spans) - spans
-        return first.index(
-            path, stream, times, spans, has_format(container, *_JOINED),
+        return _index(
+            path, container, stream, first, times, spans,
             stamps=np.arange(len(pts)), keyframes=np.zeros(1, dtype=np.int64), counted=True,
         )  # fmt: skip
 
@@ -171,15 +172,39 @@ def _faults(stamps: np.ndarray) -> int:
     return int((np.diff(stamps[stamps > _NONE]) <= 0).sum())
 
 
-def _decodable(path: Path, end: int) -> list[int]:
-    """Time stamps of the pictures that really come out before `end`."""
-    stamps = []
+def _shown(frame: Any) -> tuple[int, int, Filters]:
+    """Width and height of a PyAV frame as it is stored, and what turns it upright."""
+    return frame.width, frame.height, upright(frame)
+
+
+def _decoded_until(path: Path, end: int) -> tuple[tuple[int, int, Filters] | None, list[int]]:
+    """What is `_shown` first of all that really comes out, and the time stamps before `end`."""
+    first, stamps = None, []
     with open_film(path) as (container, stream):
         for frame in decoded(container, stream, strict=False):
+            first = first or _shown(frame)
             if frame.pts is not None and frame.pts >= end:
                 break
             stamps.append(_or_none(frame.pts))
-    return stamps
+    return first, stamps
+
+
+def _index(
+    path: Path,
+    container: Any,
+    stream: Any,
+    first: tuple[int, int, Filters],
+    stamps_shown: np.ndarray,
+    spans: np.ndarray,
+    **facts: Any,
+) -> VideoIndex:
+    """The index of a film with this first picture; for stamps and spans see `_times`."""
+    times, duration = _times(stamps_shown, spans, stream, has_format(container, *_JOINED))
+    width, height, filters = first
+    if any(name == "transpose" for name, _ in filters):
+        width, height = height, width
+    info = VideoInfo(len(times), width, height, len(times) / duration)
+    return VideoIndex(path, info, times=times, duration=duration, filters=filters, **facts)
 
 
 def _times(
@@ -193,72 +218,45 @@ def _times(
         stream: whose unit of time this is.
         joined: a long gap is a seam between two recordings.
     """
-    unit = stream.time_base  # a fraction: 24 frames at 10 a second last 2.4 s and no bit more
-    usual = 1 / (stream.average_rate or stream.guessed_rate or 25)
-    stamps = stamps.copy()
+    unit = stream.time_base
+    usual = round(1 / (stream.average_rate or stream.guessed_rate or 25) / unit)
+    steps, stamps = np.where(spans > 0, spans, usual), stamps.copy()
     # One stamp that runs back alone is a flaw, and no seam.
     stamps[1:-1][(stamps[1:-1] < stamps[:-2]) & (stamps[2:] > stamps[:-2])] = _NONE
     for place in np.flatnonzero(stamps == _NONE):
-        stamps[place] = stamps[place - 1] + (spans[place] or round(usual / unit)) if place else 0
-    times = (stamps - stamps[0]) * float(unit)
-    gaps, steps = np.diff(times), np.where(spans > 0, spans * float(unit), float(usual))
-    seams = (gaps < 0) | (gaps > _LONGEST_GAP) & joined
-    last = int(spans[-1]) * unit or usual
-    if seams.any():
-        times[1:] += np.cumsum(np.where(seams, steps[:-1] - gaps, 0.0))
-        return times, float(times[-1]) + float(last)
-    return times, float(int(stamps[-1] - stamps[0]) * unit + last)
+        stamps[place] = stamps[place - 1] + steps[place] if place else 0
+    gaps = np.diff(stamps)
+    seams = (gaps < 0) | (gaps > _LONGEST_GAP / unit) & joined
+    ends = np.cumsum(np.where(seams, steps[:-1], gaps))
+    # Whole units until here: 24 frames at 10 a second last 2.4 s and no bit more.
+    seconds = (
+        np.append(ends, ends[-1:].sum() + steps[-1]) * float(unit.numerator) / unit.denominator
+    )
+    return np.append(0.0, seconds[:-1]), float(seconds[-1])
 
 
-@dataclass
-class _First:
-    """The first picture: what it tells about all of them."""
+def _first_picture(
+    path: Path, container: Any, stream: Any, packet: Any
+) -> tuple[tuple[int, int, Filters] | None, bool]:
+    """What is `_shown` of a key frame, None if it cannot be decoded; whether decord shows it so.
 
-    width: int
-    height: int
-    filters: Filters
-    coded: bool = False  # they come from the coded picture itself, not from the container
+    decord reads angles, and those of mp4 files alone: no orientation in the coded picture itself.
+    """
+    import av
 
-    @classmethod
-    def of(cls, path: Path, container: Any, stream: Any, packet: Any) -> "_First | None":
-        """The picture of the first packet given to a decoder; None = it gives none."""
-        import av
-
-        context = stream.codec_context
-        try:
-            if has_format(container, "mp4") and says_upright(path, stream, packet):
-                return cls(context.width, context.height, ())
-            frame = (context.decode(packet) + context.decode(None))[0]
-            first = cls(frame.width, frame.height, upright(frame))
-            if first.filters:
-                bare = av.CodecContext.create(context.name, "r")
-                bare.thread_count, bare.extradata = 1, context.extradata
-                first.coded = bool(upright((bare.decode(packet) + bare.decode(None))[0]))
-        except (av.FFmpegError, IndexError):
-            return None
-        return first
-
-    def index(
-        self,
-        path: Path,
-        stream: Any,
-        stamps_shown: np.ndarray,
-        spans: np.ndarray,
-        joined: bool,
-        **facts: Any,
-    ) -> VideoIndex:
-        """The index of a film that begins with this picture; for the arguments see `_times`."""
-        times, duration = _times(stamps_shown, spans, stream, joined)
-        turned = swaps_sides(self.filters)
-        width, height = (self.height, self.width) if turned else (self.width, self.height)
-        info = VideoInfo(len(times), width, height, len(times) / duration)
-        known = {"times": times, "duration": duration, "filters": self.filters}
-        return VideoIndex(path, info, **known, **facts)
-
-    def known_to_decord(self, container: Any) -> bool:
-        """Whether decord, too, shows it upright: it reads angles, and those of mp4 files alone."""
-        in_header = has_format(container, "mp4") and not self.coded
-        return not self.filters or (in_header and self.filters in TURNS)
+    context, in_header = stream.codec_context, has_format(container, "mp4")
+    try:
+        if in_header and context.name == "h264" and says_upright(path, stream, packet):
+            return (context.width, context.height, ()), True
+        first = _shown((context.decode(packet) + context.decode(None))[0])
+        if not first[2]:
+            return first, True
+        bare = av.CodecContext.create(context.name, "r")
+        bare.thread_count, bare.extradata = 1, context.extradata
+        coded = upright((bare.decode(packet) + bare.decode(None))[0])
+    except (av.FFmpegError, IndexError):
+        return None, False
+    return first, in_header and first[2] in TURNS and not coded
 
 
 def _is_plain(container: Any, pts: np.ndarray, flags: np.ndarray) -> bool:

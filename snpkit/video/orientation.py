@@ -44,14 +44,8 @@ def upright(frame: Any) -> Filters:
     return (("rotate", f"{round(math.degrees(math.atan2(axes[1], axes[0])))}*PI/180"),)
 
 
-def swaps_sides(filters: Filters) -> bool:
-    """Whether width and height change places."""
-    return any(name == "transpose" for name, _ in filters)
-
-
 # The nine numbers of a display matrix that leaves the picture as it is, as an mp4 file holds them.
-_IDENTITY = np.array([1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30], dtype=">i4").tobytes()
-_LONGEST_HEADER = 1 << 24
+_IDENTITY = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 
 
 def says_upright(path: Path, stream: Any, packet: Any) -> bool:
@@ -64,14 +58,11 @@ def says_upright(path: Path, stream: Any, packet: Any) -> bool:
     """
     import av
 
-    header = _movie_header(path)
-    context = stream.codec_context
+    header, context = _movie_header(path), stream.codec_context
     # The film has a matrix, and each of its tracks, there with the size at which it is shown.
-    matrices = header.count(b"mvhd") + header.count(b"tkhd")
     size = struct.pack(">II", context.width << 16, context.height << 16)
-    if context.name != "h264" or not 0 < matrices <= header.count(_IDENTITY):
-        return False
-    if _IDENTITY + size not in header:
+    matrices = header.count(b"mvhd") + header.count(b"tkhd")
+    if _IDENTITY + size not in header or matrices > header.count(_IDENTITY):
         return False
     # And so may its coded pictures have one.
     extract = "h264_metadata=display_orientation=extract"
@@ -81,15 +72,13 @@ def says_upright(path: Path, stream: Any, packet: Any) -> bool:
 
 
 def _movie_header(path: Path) -> bytes:
-    """The `moov` box of an mp4 file, or nothing if it is laid out in another way, or very long."""
+    """The `moov` box of an mp4 file; nothing if it is laid out in another way, or very long."""
     with open(path, "rb") as file:
-        while len(head := file.read(8)) == 8:
-            size, skip = int.from_bytes(head[:4], "big"), 8
-            if size == 1:
-                size, skip = int.from_bytes(file.read(8), "big"), 16
-            if not skip <= size < 1 << 62:
+        while len(head := file.read(16)) == 16:
+            size = int.from_bytes(head[:4] if head[:4] != b"\0\0\0\1" else head[8:])
+            if not 8 <= size < 1 << (24 if head[4:8] == b"moov" else 62):
                 break
-            if head[4:] == b"moov":
-                return file.read(size - skip) if size < _LONGEST_HEADER else b""
-            file.seek(size - skip, 1)
+            if head[4:8] == b"moov":
+                return head[8:] + file.read(max(size - 16, 0))
+            file.seek(size - 16, 1)
     return b""

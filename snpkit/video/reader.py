@@ -15,13 +15,12 @@ import numpy as np
 import torch
 
 from snpkit.errors import UserError, VideoError
-from snpkit.video import decord_backend, images, index, pyav_backend
+from snpkit.video import images, index
+from snpkit.video.backends import Backend, decode
 from snpkit.video.container import MOST_PIXELS, DamagedError
 from snpkit.video.index import VideoIndex, VideoInfo
 from snpkit.video.sampling import Middle, frames_within, sample_frames
-from snpkit.video.suffixes import is_image_name
 
-Backend = Literal["auto", "decord", "pyav"]
 Fit = Literal["crop", "long"]
 
 
@@ -93,7 +92,7 @@ def read_frames(
     Raises:
         VideoError: the file cannot be read or has no such frame; one sentence that names it.
     """
-    return read_indexed(open_index(path), indices, size=size, fit=fit, backend=backend)
+    return _read(path, lambda _: indices, size=size, fit=fit, backend=backend)
 
 
 def read_all(
@@ -110,9 +109,7 @@ def read_all(
     return _read(path, lambda file: np.arange(file.info.frames), size=size, backend=backend)
 
 
-def _read(
-    path: str | Path, choose: Callable[[VideoIndex], np.ndarray], **options: Any
-) -> torch.Tensor:
+def _read(path: str | Path, choose: Callable[[VideoIndex], Any], **options: Any) -> torch.Tensor:
     """The frames that `choose` takes of an index: uint8 [n, 3, height, width]."""
     file = open_index(path)
     try:
@@ -136,7 +133,7 @@ def open_index(path: str | Path) -> VideoIndex:
     path = Path(path)
     if os.path.isdir(path):
         return images.folder_index(path)
-    found = images.build_index(path) if is_image_name(path) else None
+    found = images.build_index(path) if images.is_picture(path) else None
     return found or index.build_index(path)
 
 
@@ -183,7 +180,7 @@ def read_indexed(
             f"to be scaled to {width} x {height}; cut it or leave it out."
         )
     wanted, position = np.unique(indices, return_inverse=True)
-    pictures = _decode(file, wanted, width, height, backend)
+    pictures = decode(file, wanted, width, height, backend)
     if size is not None and fit == "crop":
         top, left = (height - size) // 2, (width - size) // 2
         pictures = pictures[:, top : top + size, left : left + size]
@@ -210,27 +207,3 @@ def scaled_size(width: int, height: int, size: int | None, fit: Fit = "crop") ->
     side = min(width, height) if fit == "crop" else max(width, height)
     # A very narrow picture keeps a width of one pixel.
     return max(round(width * size / side), 1), max(round(height * size / side), 1)
-
-
-def _decode(
-    file: VideoIndex, wanted: np.ndarray, width: int, height: int, backend: Backend
-) -> np.ndarray:
-    if backend not in ("auto", "decord", "pyav"):
-        raise UserError(f"backend={backend!r} is unknown; choose auto, decord or pyav.")
-    if file.pictures:
-        return images.decode(file, wanted, width, height)
-    if backend == "decord" and not decord_backend.available():
-        raise UserError("decord is not installed here; choose backend='pyav'.")
-    if backend == "decord" and not file.plain:
-        raise VideoError(
-            f"decord would give other frames of {file.path} than asked for; choose backend='auto'."
-        )
-    pictures = None
-    if backend != "pyav" and file.plain and decord_backend.available():
-        pictures = decord_backend.decode(file, wanted, width, height)
-        if pictures is None and backend == "decord":
-            raise VideoError(
-                f"decord cannot decode {file.path} at {width} x {height}; choose backend='auto'."
-            )
-    # PyAV's newer ffmpeg knows more formats, and tells for sure whether the file is damaged.
-    return pyav_backend.decode(file, wanted, width, height) if pictures is None else pictures

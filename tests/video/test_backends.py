@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from snpkit.errors import VideoError
-from snpkit.video import decord_backend, pyav_backend
-from snpkit.video.index import build_index
-from snpkit.video.reader import read_all, read_frames
+from snpkit.video import backends
+from snpkit.video.reader import open_index, read_all, read_frames
 from tests.video.films import cut_by_edit_list, numbers, open_groups, uneven_times, write_film
 
 FRAMES = 24
-needs_decord = pytest.mark.skipif(not decord_backend.available(), reason="decord is not installed")
+needs_decord = pytest.mark.skipif(not backends.has_decord(), reason="decord is not installed")
 
 X265 = {"x265-params": "log-level=none:open-gop=1:bframes=3:b-adapt=0:keyint=8:min-keyint=8"}
 # name -> how it is made; the first ones decord may read, the last ones only PyAV reads rightly
@@ -58,7 +57,7 @@ def films(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", [*PLAIN, *OTHER])
 def test_every_frame_is_found_in_presentation_order(films, name):
-    count = build_index(films / name).info.frames
+    count = open_index(films / name).info.frames
     assert count == (1 if name == "one.mp4" else FRAMES)
     assert numbers(read_all(films / name)) == list(range(count))
 
@@ -66,7 +65,7 @@ def test_every_frame_is_found_in_presentation_order(films, name):
 @pytest.mark.parametrize("backend", ["auto", "pyav"])
 @pytest.mark.parametrize("name", [*PLAIN, *OTHER])
 def test_any_frames_can_be_asked_for(films, name, backend):
-    count = build_index(films / name).info.frames
+    count = open_index(films / name).info.frames
     rng = np.random.default_rng(len(name))
     for _ in range(4):
         asked = rng.integers(0, count, rng.integers(1, 4)).tolist()  # any order, repeats
@@ -97,12 +96,12 @@ def test_ten_bit_video_is_close(films, size, bound):
 @needs_decord
 @pytest.mark.parametrize("width", [8, 16, 24, 47, 48, 49, 71, 72, 73, 95, 96])
 def test_rows_of_any_width_are_read(films, width):
-    index = build_index(films / "one.mp4")
-    ours = decord_backend.decode(index, np.arange(1), width, 48)
+    index = open_index(films / "one.mp4")
+    ours = backends._by_decord(index, np.arange(1), width, 48)
     if ours is None:
         assert width in (8, 16, 24, 48, 72)
     else:
-        assert (ours == pyav_backend.decode(index, np.arange(1), width, 48)).all()
+        assert (ours == backends.decode(index, np.arange(1), width, 48, "pyav")).all()
 
 
 @pytest.mark.parametrize("backend", ["pyav", pytest.param("decord", marks=needs_decord)])
@@ -112,11 +111,11 @@ def test_rotated_video_is_upright(films, backend):
     assert turned.shape == (FRAMES, 3, 96, 64)
     # ... a quarter turn counter-clockwise of the pictures as stored
     assert (turned.float() - plain.rot90(1, (2, 3)).float()).abs().mean() < 3
-    assert build_index(films / "turned.mp4").info.width == 64
+    assert open_index(films / "turned.mp4").info.width == 64
 
 
 def test_what_an_edit_list_hides_is_not_shown(films):
-    count = build_index(films / "cut.mp4").info.frames
+    count = open_index(films / "cut.mp4").info.frames
     assert count == FRAMES - 5
     assert numbers(read_all(films / "cut.mp4")) == list(range(5, FRAMES))
     assert numbers(read_frames(films / "cut.mp4", [9, 0])) == [14, 5]
@@ -131,7 +130,7 @@ def test_decord_is_not_trusted_with_files_it_misreads(films, name):
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_plain_files_are_left_to_decord(films, name):
-    assert build_index(films / name).plain
+    assert open_index(films / name).plain
 
 
 @pytest.mark.skipif("libsvtav1" not in av.codecs_available, reason="PyAV without AV1 encoder")
@@ -148,15 +147,15 @@ def test_formats_that_decord_does_not_know_are_read(tmp_path, capfd):
 
 def test_without_decord_pyav_reads(films, monkeypatch):
     expected = read_all(films / "constant.mp4", size=32)
-    monkeypatch.setattr(decord_backend, "available", lambda: False)
-    monkeypatch.setattr(decord_backend, "decode", None)  # calling it would fail
+    monkeypatch.setattr(backends, "has_decord", lambda: False)
+    monkeypatch.setattr(backends, "_by_decord", None)  # calling it would fail
     assert (read_all(films / "constant.mp4", size=32) == expected).all()
 
 
 def test_what_decord_cannot_decode_pyav_gets(films, monkeypatch):
     expected = read_all(films / "constant.mp4")
-    monkeypatch.setattr(decord_backend, "available", lambda: True)
-    monkeypatch.setattr(decord_backend, "decode", lambda *arguments: None)
+    monkeypatch.setattr(backends, "has_decord", lambda: True)
+    monkeypatch.setattr(backends, "_by_decord", lambda *arguments: None)
     assert (read_all(films / "constant.mp4") == expected).all()
     with pytest.raises(VideoError, match=r"decord cannot decode .*constant\.mp4"):
         read_all(films / "constant.mp4", backend="decord")

@@ -64,7 +64,7 @@ def test_an_eps_starts_no_ghostscript(name, tmp_path, monkeypatch):
     monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # found once, kept for ever
     (tmp_path / name).write_bytes(EPS)
     for read in (probe, read_all):
-        with pytest.raises(VideoError, match="not a whole image"):
+        with pytest.raises(VideoError, match="not a video or image"):
             read(tmp_path / name)
     assert not marker.exists()
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from snpkit.errors import PassingError, VideoError
 from snpkit.video.index import _times, build_index
-from snpkit.video.reader import open_index, probe, read_all, read_clips
+from snpkit.video.reader import open_index, probe, read_all, read_clips, read_frames
 from tests.video.films import numbers, picture, write_film
 
 MEDIA = Path(__file__).parent.parent / "cases" / "media"
@@ -60,6 +60,13 @@ def test_files_are_shown_as_by_ffmpeg(name, size, shown, times, backend):
     assert corners(frames[0]) == corners(frames[-1]) == list(shown)
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.png", "a"])
+@pytest.mark.parametrize("content", ["mirrored_hflip.mp4", "animated.webp", "grey16.png"])
+def test_a_file_is_read_by_its_content(tmp_path, content, name):
+    (tmp_path / name).write_bytes((MEDIA / content).read_bytes())
+    assert read_all(tmp_path / name).equal(read_all(MEDIA / content))
+
+
 def test_a_slower_end_counts_for_windows():
     assert build_index(MEDIA / "vfr.wmv").duration == pytest.approx(6.583, abs=0.001)
     late = read_clips(MEDIA / "vfr.wmv", 1, 1, start=5.6, end=5.9)[0]
@@ -76,6 +83,12 @@ def test_one_value_of_16_bits_may_be_transparent(tmp_path):
     values[:4] = 0x5701
     Image.fromarray(values).save(tmp_path / "a.png", transparency=0x5700)
     assert read_all(tmp_path / "a.png")[0, 0, :, 0].tolist() == [0x57] * 4 + [255] * 4
+
+
+def test_fractions_are_no_colours(tmp_path):
+    Image.new("F", (8, 8), 0.5).save(tmp_path / "a.tif")
+    with pytest.raises(VideoError, match=r"a\.tif holds fractions"):
+        read_all(tmp_path / "a.tif")
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +213,9 @@ def test_segments_in_any_order_and_one_lost_packet(tmp_path):
     for place in range(4, len(whole) // 188 - 1, 3):
         path = tmp_path / "flaw.ts"
         path.write_bytes(whole[: place * 188] + whole[place * 188 + 188 :])
-        assert len(read_all(path)) >= 16  # a group of 8 at most is lost
+        frames = read_all(path)
+        assert len(frames) >= 16  # a group of 8 at most is lost
+        assert read_frames(path, [15, 0]).equal(frames[[15, 0]])
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def _bad_files(folder: Path) -> dict[str, str]:
         "empty.png": "is empty",
         "folder.mp4": "is a folder",
         "text.mp4": "is not a video",
-        "text.png": "is not a whole image",
+        "text.png": "is not a video or image",
         "zeros.mp4": "is not a video",
         "sound.mp4": "no picture",
         "tail10.mp4": "cut short",
