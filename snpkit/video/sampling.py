@@ -42,21 +42,16 @@ def sample_frames(
             f"Cannot take {clips} clips of {frames} frames from {frame_count} frames; "
             "each of the three must be at least 1."
         )
-    first, stop = _ranges(frame_count, clips * frames)
+    ranges = clips * frames
+    edges = np.arange(ranges + 1, dtype=np.int64) * frame_count // ranges
+    first = edges[:-1]
+    # In a short video some ranges hold no whole frame: they take the frame they lie in.
+    stop = np.maximum(edges[1:], first + 1)
     if generator is None:
         chosen = (first + stop - (middle == "lower")) // 2
     else:
         chosen = generator.integers(first, stop)
     return chosen.astype(np.int64).reshape(clips, frames)
-
-
-def _ranges(frame_count: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """First frame and end (exclusive) of each of `count` equal ranges; none is empty."""
-    edges = np.arange(count + 1, dtype=np.int64) * frame_count // count
-    first = edges[:-1]
-    # In a video shorter than `count` some ranges hold no whole frame: they
-    # take the frame they lie in.
-    return first, np.maximum(edges[1:], first + 1)
 
 
 def frames_within(

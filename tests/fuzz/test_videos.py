@@ -15,13 +15,7 @@ from snpkit.data.shards_packing import pack_clip
 from snpkit.video.reader import read_clips
 from tests.fuzz.damage import BINARY
 from tests.fuzz.running import FULL, run
-from tests.video.films import (
-    cut_by_edit_list,
-    open_groups,
-    uneven_times,
-    write_film,
-    write_sound,
-)
+from tests.video.films import cut_by_edit_list, open_groups, uneven_times, write_film, write_sound
 
 COUNT = 3000 if FULL else 600
 SEED = int(os.environ.get("SNPKIT_FUZZ_SEED", 20))
@@ -60,10 +54,11 @@ def test_what_is_whole_is_read(whole, tmp_path):
             assert read_clips(tmp_path / name, 2, 2, size=32).shape == (2, 2, 3, 32, 32)
 
 
-def test_damaged_videos(whole, tmp_path):
-    folder = tmp_path / "damaged"
-    folder.mkdir()
+def fuzzed(function, whole, folder, count, right, **options):
+    """What comes of so many damaged files."""
     names = list(whole)
+    (folder / "damaged").mkdir()
+    (folder / "plain.mp4").write_bytes(whole["plain.mp4"])
 
     def make(number):
         random = np.random.default_rng([SEED, number])
@@ -74,43 +69,22 @@ def test_damaged_videos(whole, tmp_path):
             content = BINARY[random.integers(len(BINARY))](content, random)
         # One in twenty carries the suffix of another format.
         suffix = names[random.integers(len(names))] if random.random() < 0.05 else name
-        path = folder / f"{number:04d}-{damage.__name__}.{suffix.rpartition('.')[2]}"
+        path = folder / "damaged" / f"{number:04d}-{damage.__name__}.{suffix.rpartition('.')[2]}"
         path.write_bytes(content)
         return path
 
-    made = []
+    outcome = run(function, make, count, right, whole=folder / "plain.mp4", **options)
+    outcome.check(folder / "quarantine.json")
+    assert len(outcome.read) > count // 20 and len(outcome.quarantine) > count // 4
 
-    def noted(number):
-        made.append(make(number))
-        return made[-1]
 
+def test_damaged_videos(whole, tmp_path):
     def right(frames):
         return frames.shape == (2, 2, 3, 32, 32) and frames.dtype == torch.uint8
 
-    good = tmp_path / "plain.mp4"
-    good.write_bytes(whole["plain.mp4"])
-    options = {"clips": 2, "frames": 2, "size": 32}
-    outcome = run(read_clips, noted, COUNT, right, whole=good, **options)
-    outcome.check([path.name for path in made], tmp_path / "quarantine.json")
-    assert len(outcome.read) > COUNT // 20 and len(outcome.quarantine) > COUNT // 4
+    fuzzed(read_clips, whole, tmp_path, COUNT, right, clips=2, frames=2, size=32)
 
 
 def test_damaged_videos_are_packed_or_refused(whole, tmp_path):
     """`snpkit shard` has the same promise."""
-    names, folder = list(whole), tmp_path / "damaged"
-    folder.mkdir()
-
-    def make(number):
-        random = np.random.default_rng([SEED, 1, number])
-        name = names[number % len(names)]
-        path = folder / f"{number:04d}.{name.rpartition('.')[2]}"
-        path.write_bytes(BINARY[random.integers(len(BINARY))](whole[name], random))
-        return path
-
-    good = tmp_path / "plain.mp4"
-    good.write_bytes(whole["plain.mp4"])
-    count = COUNT // 6
-    outcome = run(pack_clip, make, count, lambda packed: len(packed) > 100, whole=good, size=32)
-    files = sorted([*outcome.read, *outcome.quarantine])
-    outcome.check(files, tmp_path / "quarantine.json")
-    assert len(files) == count and outcome.read and outcome.quarantine
+    fuzzed(pack_clip, whole, tmp_path, COUNT // 6, lambda packed: len(packed) > 100, size=32)

@@ -21,11 +21,11 @@ def test_images_are_videos_of_one_frame(tmp_path):
     clips = read_clips(tmp_path / "still.png", 2, 2, start=3.0, end=4.0)
     assert clips.shape == (2, 2, 3, 60, 90)
     assert (clips == torch.from_numpy(pixels).permute(2, 0, 1)).all()
-    Image.fromarray(pixels).save(tmp_path / "still.jpg", quality=95)
-    small = read_clips(tmp_path / "still.jpg", size=30)[0]
-    expected = Image.fromarray(pixels).resize((45, 30), Image.Resampling.BILINEAR)
-    expected = torch.from_numpy(np.asarray(expected)[:, 7:37].copy()).permute(2, 0, 1)
-    assert (small[0].float() - expected.float()).abs().mean() < 6
+    expected = np.asarray(Image.fromarray(pixels).resize((45, 30), Image.Resampling.BILINEAR))
+    small = read_clips(tmp_path / "still.png", size=30)[0, 0].permute(1, 2, 0)
+    assert (small.numpy() == expected[:, 7:37]).all()
+    whole = read_clips(tmp_path / "still.png", size=45, fit="long")[0, 0].permute(1, 2, 0)
+    assert (whole.numpy() == expected).all()
 
 
 def test_images_of_every_kind(tmp_path):
@@ -53,7 +53,7 @@ showpage
 """
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp", "a.webp", "a.jpeg"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
 def test_an_eps_starts_no_ghostscript(name, tmp_path, monkeypatch):
     marker, commands = tmp_path / "ran", tmp_path / "bin"
     commands.mkdir()

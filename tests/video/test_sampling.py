@@ -42,52 +42,28 @@ def test_every_frame_can_be_drawn(frame_count, clips, frames, seed):
     assert set(np.concatenate(draws).reshape(-1).tolist()) == set(range(frame_count))
 
 
-def test_last_frame_of_each_range_is_drawn():
-    generator = np.random.default_rng(0)
-    drawn = np.stack([sample_frames(12, 1, 3, generator)[0] for _ in range(400)])
-    assert [set(column.tolist()) for column in drawn.T] == [
-        {0, 1, 2, 3},
-        {4, 5, 6, 7},
-        {8, 9, 10, 11},
-    ]
+@pytest.mark.parametrize(
+    ("counts", "upper", "lower"),
+    [
+        ((10, 1, 1), [[5]], [[4]]),
+        ((15, 1, 3), [[2, 7, 12]], [[2, 7, 12]]),
+        ((16, 2, 2), [[2, 6], [10, 14]], [[1, 5], [9, 13]]),
+        # Short videos repeat frames.
+        ((2, 1, 4), [[0, 0, 1, 1]], [[0, 0, 1, 1]]),
+        ((1, 2, 2), [[0, 0], [0, 0]], [[0, 0], [0, 0]]),
+    ],
+)
+def test_testing_takes_the_middle_frames_the_lower_ones_as_the_published_code(counts, upper, lower):
+    assert sample_frames(*counts).tolist() == upper
+    assert sample_frames(*counts, middle="lower").tolist() == lower
 
 
-def test_testing_takes_the_middle_frames():
-    assert sample_frames(10, 1, 1).tolist() == [[5]]
-    assert sample_frames(15, 1, 3).tolist() == [[2, 7, 12]]
-    assert sample_frames(16, 2, 2).tolist() == [[2, 6], [10, 14]]
-
-
-def test_the_lower_of_two_middle_frames_as_the_published_code_takes_it():
-    assert sample_frames(10, 1, 1, middle="lower").tolist() == [[4]]
-    assert sample_frames(15, 1, 3, middle="lower").tolist() == [[2, 7, 12]]
-    assert sample_frames(16, 2, 2, middle="lower").tolist() == [[1, 5], [9, 13]]
-    assert sample_frames(2, 1, 4, middle="lower").tolist() == [[0, 0, 1, 1]]
-
-
-@given(st.integers(1, 60), small, small)
-def test_the_lower_middle_has_as_many_frames_of_its_range_before_it_as_the_upper_has_behind(
-    frame_count, clips, frames
-):
-    # Turned round, the ranges of an evenly cut video are its own ranges, from the last to the first
-    count = frame_count * clips * frames
-    lower = sample_frames(count, clips, frames, middle="lower").reshape(-1)
-    upper = sample_frames(count, clips, frames).reshape(-1)
-    assert (count - 1 - lower[::-1]).tolist() == upper.tolist()
-    assert (upper - lower == 1 - frame_count % 2).all()
-
-
-def test_short_videos_repeat_frames():
-    assert sample_frames(1, 2, 2).tolist() == [[0, 0], [0, 0]]
-    assert sample_frames(2, 1, 4).tolist() == [[0, 0, 1, 1]]
-    assert sample_frames(3, 1, 5, np.random.default_rng(0)).tolist() == [[0, 0, 1, 1, 2]]
-
-
-@given(st.integers(1, 200), small, small)
-def test_middle_frames_lie_in_the_middle_of_their_range(frame_count, clips, frames):
-    middle = sample_frames(frame_count, clips, frames).reshape(-1)
+@pytest.mark.parametrize(("middle", "apart"), [("upper", 1.0), ("lower", 1.5)])
+@given(frame_count=st.integers(1, 200), clips=small, frames=small)
+def test_middle_frames_lie_in_the_middle_of_their_range(frame_count, clips, frames, middle, apart):
+    chosen = sample_frames(frame_count, clips, frames, middle=middle).reshape(-1)
     ideal = (np.arange(clips * frames) + 0.5) * frame_count / (clips * frames)
-    assert np.abs(middle + 0.5 - ideal).max() <= 1.0
+    assert np.abs(chosen + 0.5 - ideal).max() <= apart
 
 
 @pytest.mark.parametrize("counts", [(0, 1, 1), (1, 0, 1), (1, 1, 0), (-5, 1, 1)])
