@@ -37,7 +37,7 @@ class Pipeline(Loaded):
         Raises:
             VideoError: the file cannot be read.
         """
-        from snpkit.video.padding import read_square
+        from snpkit.video.reader import read_square
 
         config = self.model.config
         options = {"size": config.image_size, "fit": config.image_fit}

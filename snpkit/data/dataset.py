@@ -18,8 +18,7 @@ from snpkit.data.unreadable import UnreadableReport
 from snpkit.errors import UserError, VideoError
 from snpkit.files import cache_folder
 from snpkit.video.guarded import ReaderPool
-from snpkit.video.padding import pad_square
-from snpkit.video.reader import Fit, read_clips
+from snpkit.video.reader import Fit, pad_square, read_clips
 from snpkit.video.sampling import Middle
 
 # Draws of another sample before giving up: at 20 % unreadable, 100 failures in a row do not happen.

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from snpkit.errors import PassingError, VideoError
 from snpkit.evaluation.encoding import EncodedVideos, encode_videos, stack_frames
 from snpkit.evaluation.index_file import IndexFile, Seen, index_path
-from snpkit.video.folder import find_videos
 from snpkit.video.guarded import ReaderPool
-from snpkit.video.padding import read_square
-from snpkit.video.reader import read_clips
+from snpkit.video.reader import read_clips, read_square
+from snpkit.video.suffixes import find_videos
 
 _SAVE_SECONDS = 5.0  # between two savings, which take a twentieth of the time at most
 

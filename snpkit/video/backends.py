@@ -125,17 +125,12 @@ def _runs(file: VideoIndex, wanted: np.ndarray) -> Iterator[tuple[int | None, np
 def in_order(
     file: VideoIndex, wanted: np.ndarray, width: int, height: int, start: int | None = None
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The wanted frames as PyAV or Pillow decodes them; those that never come are left out.
+    """As PyAV or Pillow decodes them: (place in `wanted`, uint8 [height, width, 3]).
+
+    For the arguments see `decode`. Frames that never come are left out.
 
     Args:
-        file: its index.
-        wanted: frame numbers [n], increasing.
-        width: pixels of the upright frame.
-        height: pixels of the upright frame.
         start: time stamp to seek to; None = the beginning of the file.
-
-    Yields:
-        The place in `wanted`, and uint8 [height, width, 3].
 
     Raises:
         VideoError: the file is damaged.

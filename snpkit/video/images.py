@@ -103,14 +103,7 @@ def in_order(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Pictures, upright (EXIF), transparent parts on white, scaled (bilinear, smoothed).
 
-    Args:
-        index: as made here.
-        wanted: frame numbers [n], increasing.
-        width: pixels of the upright picture.
-        height: pixels of the upright picture.
-
-    Yields:
-        The place in `wanted`, and uint8 [height, width, 3].
+    For arguments and results see `backends.in_order`.
 
     Raises:
         VideoError: an image is cut short.

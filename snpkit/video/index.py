@@ -95,17 +95,17 @@ def build_index(path: str | Path, *, decode: bool = False) -> VideoIndex:
 
 def _from_packets(path: Path) -> VideoIndex | None:
     """The index by the headers of the packets; None = only decoding tells."""
-    numbers, first = array("q"), None  # numbers alone: packets would hold the whole film in memory
+    numbers = array("q")  # and no packets, which would hold the whole film in memory
+    first, known_to_decord = None, False
     with open_film(path, headers=True) as (container, stream):
-        context = stream.codec_context
-        check_pixels(path, context.width, context.height)
+        check_pixels(path, stream.codec_context.width, stream.codec_context.height)
         for packet in container.demux(stream):
             if packet.size:
+                if not numbers and packet.is_keyframe:
+                    first, known_to_decord = _first_picture(path, container, stream, packet)
                 flags = packet.is_keyframe | packet.is_discard << 1 | packet.is_corrupt << 2
                 stamps = _or_none(packet.pts), _or_none(packet.dts)
                 numbers.extend((*stamps, packet.duration or 0, flags))
-                if first is None and packet.is_keyframe:
-                    first, known_to_decord = _first_picture(path, container, stream, packet)
         pts, dts, spans, flags = np.array(numbers, dtype=np.int64).reshape(-1, 4).T
         joined = has_format(container, *_JOINED)
         promised = stream.frames if has_format(container, "mp4") else 0
@@ -126,11 +126,13 @@ def _from_packets(path: Path) -> VideoIndex | None:
         )
         if not trusted:
             return None
-        if first is None or keys[0] > 0 or stamps[0] < pts[0]:
+        if first is None or stamps[0] < pts[0]:
             # It begins inside a group of pictures: decoding the first groups tells what is lost.
-            second = pts[keys[1]] if len(keys) > 1 else _NONE
+            if len(keys) < 2:
+                return None
+            second = pts[keys[1]]
             first, decodable = _decoded_until(path, second)
-            if first is None or second == _NONE:
+            if first is None:
                 return None
             order = order[(stamps >= second) | np.isin(stamps, decodable)]
             stamps = pts[order]
@@ -212,11 +214,8 @@ def _times(
 ) -> tuple[np.ndarray, float]:
     """When pictures appear [frames], and when the last one leaves the screen, in seconds.
 
-    Args:
-        stamps: int64 [frames], in the order in which they are shown; _NONE = unknown.
-        spans: int64 [frames], how long each is shown; 0 = unknown.
-        stream: whose unit of time this is.
-        joined: a long gap is a seam between two recordings.
+    `stamps` (_NONE = unknown) and `spans` (how long each is shown, 0 = unknown) are int64 [frames],
+    in the order in which they are shown. `joined`: a long gap is a seam between two recordings.
     """
     unit = stream.time_base
     usual = round(1 / (stream.average_rate or stream.guessed_rate or 25) / unit)
@@ -227,11 +226,9 @@ def _times(
         stamps[place] = stamps[place - 1] + steps[place] if place else 0
     gaps = np.diff(stamps)
     seams = (gaps < 0) | (gaps > _LONGEST_GAP / unit) & joined
-    ends = np.cumsum(np.where(seams, steps[:-1], gaps))
+    ends = np.cumsum(np.append(np.where(seams, steps[:-1], gaps), steps[-1]))
     # Whole units until here: 24 frames at 10 a second last 2.4 s and no bit more.
-    seconds = (
-        np.append(ends, ends[-1:].sum() + steps[-1]) * float(unit.numerator) / unit.denominator
-    )
+    seconds = ends * float(unit.numerator) / unit.denominator
     return np.append(0.0, seconds[:-1]), float(seconds[-1])
 
 
@@ -269,7 +266,7 @@ def _is_plain(container: Any, pts: np.ndarray, flags: np.ndarray) -> bool:
     """
     if len(container.streams.video) > 1 or not has_format(container, "mp4", "matroska"):
         return False
-    if (flags & _HIDDEN).any() or not flags[0] & _KEY:
+    if (flags & _HIDDEN).any():
         return False
     key = np.maximum.accumulate(np.where(flags & _KEY, np.arange(len(pts)), 0))
     return bool((pts >= pts[key]).all())

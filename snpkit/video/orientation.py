@@ -49,12 +49,9 @@ _IDENTITY = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 
 
 def says_upright(path: Path, stream: Any, packet: Any) -> bool:
-    """Whether an mp4 file says, without decoding, that nothing turns or scales its H.264 film.
+    """Whether an mp4 file and its first key frame say that nothing turns or scales its H.264 film.
 
-    Args:
-        path: the file.
-        stream: PyAV's stream of it.
-        packet: the first one with a key frame.
+    Nothing is decoded for that.
     """
     import av
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from snpkit.errors import UserError
-from snpkit.video.folder import find_videos
+from snpkit.video.suffixes import find_videos
 
 
 def touch(root, *names):

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from snpkit.errors import UserError
-from snpkit.video.padding import pad_square, read_square
-from snpkit.video.reader import read_clips
+from snpkit.video.reader import pad_square, read_clips, read_square
 
 sides = st.integers(1, 9)
 
