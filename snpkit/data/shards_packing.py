@@ -2,6 +2,7 @@
 
 import io
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from snpkit.errors import VideoError
 from snpkit.video.backends import decode, in_order
 from snpkit.video.container import damaged
 from snpkit.video.index import VideoIndex, VideoInfo
-from snpkit.video.reader import open_index, read_indexed
+from snpkit.video.reader import read_indexed, with_index
 
 _TICKS = 90_000  # a second, in the units of the encoded file
 # A key frame every 16 makes single frames quick to get at; without B frames they are stored in the
@@ -40,8 +41,11 @@ def pack_clip(path: str | Path, *, size: int) -> bytes:
     Raises:
         VideoError: the file cannot be read or encoded.
     """
-    path = Path(path)
-    file = open_index(path)
+    return with_index(path, partial(_pack, size))
+
+
+def _pack(size: int, file: VideoIndex) -> bytes:
+    path = file.path
     if min(file.info.width, file.info.height) < 1:
         raise damaged(path)
     if not size and path.is_file() and path.suffix.lower() in (".mp4", ".jpg", ".jpeg", ".png"):

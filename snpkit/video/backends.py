@@ -148,9 +148,9 @@ def in_order(
         with open_film(file.path) as (container, stream):
             if start is not None:
                 container.seek(start, stream=stream)
-            for number, frame in enumerate(decoded(container, stream, strict=not file.counted)):
+            for number, frame in enumerate(decoded(container, stream)):
                 stamp = number if file.counted else frame.pts
-                if stamp in place and not frame.is_corrupt:
+                if stamp in place:
                     if stream.codec_context.name == "apng":
                         frame = _on_white(frame)
                     if shape != (frame.width, frame.height, frame.format.name):

@@ -125,16 +125,14 @@ def has_format(container: Any, *names: str) -> bool:
     return not set(names).isdisjoint(container.format.name.split(","))
 
 
-def decoded(container: Any, stream: Any, strict: bool) -> Iterator[Any]:
+def decoded(container: Any, stream: Any) -> Iterator[Any]:
     """The pictures of a film as PyAV frames, in the order in which they are shown.
 
-    Args:
-        strict: what cannot be decoded is an error (av.FFmpegError); else it is passed over, and so
-            are pictures that came out damaged. Before the first picture nothing is an error: films
-            begin inside a group of pictures.
+    What cannot be decoded, or comes out damaged, is passed over: one flaw does not condemn a film.
 
     Raises:
-        DamagedError: not strict, and more is passed over than a film with a flaw has.
+        DamagedError: at the end, if more is passed over than a film with a flaw has. What comes
+            before the first picture does not count: films begin inside a group of pictures.
     """
     import av
 
@@ -143,14 +141,12 @@ def decoded(container: Any, stream: Any, strict: bool) -> Iterator[Any]:
         try:
             frames = stream.codec_context.decode(packet if packet.size else None)
         except av.FFmpegError:
-            if strict and shown:
-                raise
             frames, lost = [], lost + bool(shown)
         for frame in frames:
-            if strict or not frame.is_corrupt:
+            if frame.is_corrupt:
+                lost += 1
+            else:
                 shown += 1
                 yield frame
-            else:
-                lost += 1
-    if lost > _MOST_LOST * (lost + shown) and not strict:
+    if lost > _MOST_LOST * (lost + shown):
         raise damaged(Path(container.name))

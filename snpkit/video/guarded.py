@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ _WHAT = "Reading in processes of their own"
 _AHEAD = 4  # jobs for each process that `map` takes before their turn
 
 
-class ReaderPool:
+class ReaderPool(AbstractContextManager):
     """Processes that read files; each file has a limit of time and of memory.
 
     Threads may use it side by side: each call has a process to itself. In a script it belongs below
@@ -54,9 +54,6 @@ class ReaderPool:
             )
         self.workers, self.seconds, self.megabytes = workers, seconds, megabytes
         self.replaced, self._readers, self._idle = 0, set(), []
-
-    def __enter__(self) -> "ReaderPool":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

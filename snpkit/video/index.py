@@ -148,7 +148,7 @@ def _from_frames(path: Path) -> VideoIndex:
     """The index of a file whose packets do not tell: every picture is decoded once."""
     numbers, first = array("q"), None
     with open_film(path) as (container, stream):
-        for frame in decoded(container, stream, strict=False):
+        for frame in decoded(container, stream):
             numbers.extend((_or_none(frame.pts), _or_none(frame.dts), frame.duration or 0))
             first = first or _shown(frame)
         if first is None:
@@ -183,7 +183,7 @@ def _decoded_until(path: Path, end: int) -> tuple[tuple[int, int, Filters] | Non
     """What is `_shown` first of all that really comes out, and the time stamps before `end`."""
     first, stamps = None, []
     with open_film(path) as (container, stream):
-        for frame in decoded(container, stream, strict=False):
+        for frame in decoded(container, stream):
             first = first or _shown(frame)
             if frame.pts is not None and frame.pts >= end:
                 break

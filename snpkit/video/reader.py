@@ -69,12 +69,12 @@ def read_clips(
         VideoError: the file cannot be read or has no such window; one sentence that names it.
     """
 
-    def choose(file: VideoIndex) -> np.ndarray:
+    def read(file: VideoIndex) -> torch.Tensor:
         window = window_of(file, start, end)
-        return sample_frames(len(window), clips, frames, generator, middle) + window.start
+        chosen = sample_frames(len(window), clips, frames, generator, middle) + window.start
+        return read_indexed(file, chosen, size=size, fit=fit, backend=backend)
 
-    pictures = _read(path, choose, size=size, fit=fit, backend=backend)
-    return pictures.unflatten(0, (clips, frames))
+    return with_index(path, read).unflatten(0, (clips, frames))
 
 
 def read_frames(
@@ -93,7 +93,7 @@ def read_frames(
     Raises:
         VideoError: the file cannot be read or has no such frame; one sentence that names it.
     """
-    return _read(path, lambda _: indices, size=size, fit=fit, backend=backend)
+    return read_indexed(open_index(path), indices, size=size, fit=fit, backend=backend)
 
 
 def read_all(
@@ -107,20 +107,23 @@ def read_all(
     Raises:
         VideoError: the file cannot be read; one sentence that names it.
     """
-    return _read(path, lambda file: np.arange(file.info.frames), size=size, backend=backend)
+    options = {"size": size, "backend": backend}
+    return with_index(path, lambda file: read_indexed(file, range(file.info.frames), **options))
 
 
-def _read(path: str | Path, choose: Callable[[VideoIndex], Any], **options: Any) -> torch.Tensor:
-    """The frames that `choose` takes of an index: uint8 [n, 3, height, width]."""
+def with_index(path: str | Path, use: Callable[[VideoIndex], Any]) -> Any:
+    """`use(index)` of a file; where it asks for a lost frame, of those that can be decoded.
+
+    Raises:
+        VideoError: it cannot be read; as `use`.
+    """
     file = open_index(path)
     try:
-        return read_indexed(file, choose(file), **options)
+        return use(file)
     except DamagedError:
         if file.counted or file.pictures:
             raise
-        # One flaw does not condemn a film: choose among the frames that can be decoded.
-        file = index.build_index(path, decode=True)
-        return read_indexed(file, choose(file), **options)
+        return use(index.build_index(path, decode=True))
 
 
 def open_index(path: str | Path) -> VideoIndex:

@@ -114,10 +114,7 @@ def test_an_abandoned_loop_and_a_closed_pool_leave_no_process():
         answers.close()
         assert pool.call(misbehave, "later.mp4")["path"] == "later.mp4"
         processes = [reader.process.pid for reader in pool._readers]
-    deadline = time.monotonic() + 10
-    while any(map(psutil.pid_exists, [process, *processes])) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(psutil.pid_exists, [process, *processes]))
+    check_ended(process, *processes)
 
 
 def test_readers_end_with_a_program_that_is_killed():
@@ -134,10 +131,14 @@ def test_readers_end_with_a_program_that_is_killed():
         reader = int(program.stdout.readline())
         assert psutil.pid_exists(reader)
         program.kill()
+    check_ended(reader)
+
+
+def check_ended(*numbers):
     deadline = time.monotonic() + 10
-    while lives(reader) and time.monotonic() < deadline:
+    while any(map(lives, numbers)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not lives(reader)
+    assert not any(map(lives, numbers))
 
 
 def lives(number):
