@@ -27,13 +27,15 @@ _ORIENTATION = 0x0112  # EXIF's tag
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file is one of these, by its content; JPEGs one after the other are a film.
+    """Whether a file is one of these, by its content.
+
+    JPEGs one after the other are a film; HEIC begins as AVIF may, and ffmpeg knows it.
 
     Raises:
         VideoError: missing, empty or no regular file.
     """
     known = re.match(_BEGIN, first_bytes(path), re.DOTALL)
-    return bool(known) and path.suffix.lower() not in (".mjpg", ".mjpeg")
+    return bool(known) and path.suffix.lower() not in (".mjpg", ".mjpeg", ".heic", ".heif")
 
 
 def build_index(path: Path) -> VideoIndex | None:

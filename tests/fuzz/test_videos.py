@@ -3,7 +3,6 @@
 A sample of 600 files by default; SNPKIT_FUZZ=full makes 3,000, SNPKIT_FUZZ_SEED=n others.
 """
 
-import io
 import os
 
 import numpy as np
@@ -38,11 +37,13 @@ def whole(tmp_path_factory) -> dict[str, bytes]:
     cut_by_edit_list(folder / "plain.mp4", folder / "edit.mp4", 0.4)
     write_sound(folder / "sound.mp4")
     found = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-    pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
-    for suffix, form in (("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP")):
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, form)
-        found[f"still.{suffix}"] = buffer.getvalue()
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 40, 60, 3), np.uint8)
+    first, *others = map(Image.fromarray, pixels)
+    for suffix in ("jpg", "png", "webp", "gif", "avif"):
+        moving = {} if suffix == "jpg" else {"save_all": True, "append_images": others}
+        for name, more in (("still", {}), ("moving", moving)):
+            first.save(path := folder / f"{name}.{suffix}", **more)
+            found[path.name] = path.read_bytes()
     return found
 
 
