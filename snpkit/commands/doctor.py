@@ -83,7 +83,7 @@ def _decoding() -> str:
     import torch
 
     from snpkit.data.synthetic.render import write_video
-    from snpkit.video.backends import has_decord
+    from snpkit.video.backends import find_decord
     from snpkit.video.reader import read_all
 
     frames = np.zeros((8, 64, 64, 3), np.uint8)
@@ -92,7 +92,7 @@ def _decoding() -> str:
         path = Path(folder) / "probe.mp4"
         write_video(path, frames, 8)
         by_pyav = read_all(path, backend="pyav")
-        if not has_decord():
+        if not find_decord():
             return "H.264 by PyAV"
         if not torch.equal(by_pyav, read_all(path, backend="decord")):
             raise RuntimeError("decord and PyAV read different frames; mend: pip install -U av")

@@ -1,6 +1,5 @@
 """Decoding: decord, the faster reader, where it gives the frames asked for; else PyAV."""
 
-import importlib.util
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
@@ -41,37 +40,37 @@ def decode(
     """
     if backend not in ("auto", "decord", "pyav"):
         raise UserError(f"backend={backend!r} is unknown; choose auto, decord or pyav.")
-    pictures, by_decord = None, backend != "pyav" and not file.pictures
-    if by_decord and file.plain and has_decord():
-        pictures = _by_decord(file, wanted, width, height)
-    if pictures is None and by_decord and backend == "decord":
-        if not has_decord():
+    if file.pictures or backend == "pyav":
+        return _by_others(file, wanted, width, height)
+    decord = find_decord()
+    frames = _by_decord(decord, file, wanted, width, height) if decord and file.plain else None
+    if frames is None and backend == "decord":
+        if not decord:
             raise UserError("decord is not installed here; choose backend='pyav'.")
         problem = f"cannot decode {file.path} at {width} x {height}"
         if not file.plain:
             problem = f"would give other frames of {file.path} than asked for"
         raise VideoError(f"decord {problem}; choose backend='auto'.")
     # PyAV's newer ffmpeg knows more formats, and tells for sure whether the file is damaged.
-    return _by_others(file, wanted, width, height) if pictures is None else pictures
+    return _by_others(file, wanted, width, height) if frames is None else frames
 
 
 @cache
-def has_decord() -> bool:
-    """Whether decord is installed: it is made for x86-64 Linux and Windows only."""
-    return importlib.util.find_spec("decord") is not None
-
-
-@cache
-def _decord() -> Any:
-    # decord must come after torch: loaded first, its copy of ffmpeg breaks torch's libraries.
-    import torch  # noqa: F401, I001
-    import decord
-
+def find_decord() -> Any:
+    """The package decord, which is made for x86-64 Linux and Windows only; else None."""
+    try:
+        # decord must come after torch: loaded first, its copy of ffmpeg breaks torch's libraries.
+        import torch  # noqa: F401, I001
+        import decord
+    except (ImportError, OSError):
+        return None
     decord.logging.set_level(decord.logging.QUIET)
     return decord
 
 
-def _by_decord(file: VideoIndex, wanted: np.ndarray, width: int, height: int) -> np.ndarray | None:
+def _by_decord(
+    decord: Any, file: VideoIndex, wanted: np.ndarray, width: int, height: int
+) -> np.ndarray | None:
     """As `decode`; None = decord cannot: some widths, damaged files, formats younger than 2018.
 
     `file.plain` must hold.
@@ -80,7 +79,6 @@ def _by_decord(file: VideoIndex, wanted: np.ndarray, width: int, height: int) ->
     # rewound and dropped here; no exception may leave, because its traceback holds the reader.
     if width in _MISREAD_WIDTHS:
         return None
-    decord = _decord()
     try:
         # decord repeats a neighbour where it cannot decode a frame; fault_tol makes that an error.
         reader = decord.VideoReader(

@@ -97,7 +97,7 @@ def _index(
     ends = np.cumsum(spans)
     numbers, duration = np.arange(len(spans)), float(ends[-1])
     info = VideoInfo(len(spans), width, height, len(spans) / duration)
-    return VideoIndex(path, info, numbers, ends - spans, duration, numbers, pictures=pictures)
+    return VideoIndex(path, info, numbers, ends - spans, duration, numbers[:1], pictures=pictures)
 
 
 def in_order(

@@ -13,7 +13,7 @@ from snpkit.video.reader import open_index, read_all, read_frames
 from tests.video.films import cut_by_edit_list, numbers, open_groups, uneven_times, write_film
 
 FRAMES = 24
-needs_decord = pytest.mark.skipif(not backends.has_decord(), reason="decord is not installed")
+needs_decord = pytest.mark.skipif(not backends.find_decord(), reason="decord is not installed")
 
 X265 = {"x265-params": "log-level=none:open-gop=1:bframes=3:b-adapt=0:keyint=8:min-keyint=8"}
 # name -> how it is made; the first ones decord may read, the last ones only PyAV reads rightly
@@ -97,7 +97,7 @@ def test_ten_bit_video_is_close(films, size, bound):
 @pytest.mark.parametrize("width", [8, 16, 24, 47, 48, 49, 71, 72, 73, 95, 96])
 def test_rows_of_any_width_are_read(films, width):
     index = open_index(films / "one.mp4")
-    ours = backends._by_decord(index, np.arange(1), width, 48)
+    ours = backends._by_decord(backends.find_decord(), index, np.arange(1), width, 48)
     if ours is None:
         assert width in (8, 16, 24, 48, 72)
     else:
@@ -147,14 +147,14 @@ def test_formats_that_decord_does_not_know_are_read(tmp_path, capfd):
 
 def test_without_decord_pyav_reads(films, monkeypatch):
     expected = read_all(films / "constant.mp4", size=32)
-    monkeypatch.setattr(backends, "has_decord", lambda: False)
+    monkeypatch.setattr(backends, "find_decord", lambda: None)
     monkeypatch.setattr(backends, "_by_decord", None)  # calling it would fail
     assert (read_all(films / "constant.mp4", size=32) == expected).all()
 
 
 def test_what_decord_cannot_decode_pyav_gets(films, monkeypatch):
     expected = read_all(films / "constant.mp4")
-    monkeypatch.setattr(backends, "has_decord", lambda: True)
+    monkeypatch.setattr(backends, "find_decord", lambda: "decord")
     monkeypatch.setattr(backends, "_by_decord", lambda *arguments: None)
     assert (read_all(films / "constant.mp4") == expected).all()
     with pytest.raises(VideoError, match=r"decord cannot decode .*constant\.mp4"):

@@ -341,4 +341,6 @@ def test_orientations_of_any_type(tmp_path, kind, value, turned):
     entry = struct.pack("<HHI4s", 0x0112, kind, count, value)
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
     Image.new("RGB", (20, 10)).save(tmp_path / "a.jpg", exif=exif)
-    assert read_all(tmp_path / "a.jpg").shape[2:] == ((20, 10) if turned else (10, 20))
+    shape = (20, 10) if turned else (10, 20)
+    assert read_all(tmp_path / "a.jpg").shape[2:] == shape
+    assert probe(tmp_path / "a.jpg").height == shape[0]
