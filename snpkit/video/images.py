@@ -17,8 +17,6 @@ from snpkit.video.suffixes import is_image_name
 # Pillow's own limit lies below ours.
 warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")
 
-FOLDER_RATE = 25.0  # frames a second of a folder of pictures: ffmpeg assumes the same
-
 # Left to itself Pillow goes by content: an EPS that is called .jpg starts Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 _BEGIN = rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|BM|II\*\0|MM\0\*|....ftyp(avif|avis|mif1|msf1)"
@@ -83,7 +81,8 @@ def folder_index(path: Path) -> VideoIndex:
     with _opened(path / names[0]) as image:
         width, height = _size(image)
     files = tuple(path / name for name in names)
-    return _index(path, files, [1 / FOLDER_RATE] * len(files), width, height)
+    # ffmpeg assumes the same rate.
+    return _index(path, files, [1 / 25] * len(files), width, height)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

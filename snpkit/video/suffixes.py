@@ -24,11 +24,6 @@ IMAGE_SUFFIXES = (
 )  # fmt: skip
 
 
-def is_video_name(path: str | Path) -> bool:
-    """Whether a file's name is that of a video."""
-    return str(path).lower().endswith(VIDEO_SUFFIXES)
-
-
 def is_image_name(path: str | Path) -> bool:
     """Whether a file's name is that of a picture."""
     return str(path).lower().endswith(IMAGE_SUFFIXES)
@@ -71,7 +66,7 @@ def find_videos(root: Path) -> tuple[list[str], dict[str, str], dict[str, int]]:
         below = Path(place)
         folders[:] = sorted(name for name in folders if name[0] != "." and enters(below / name))
         for name in (name for name in files if name[0] != "."):
-            if is_video_name(name) or is_image_name(name):
+            if name.lower().endswith(VIDEO_SUFFIXES + IMAGE_SUFFIXES):
                 found.append((below / name).relative_to(root).as_posix())
             else:
                 passed[Path(name).suffix.lower() or name] += 1
