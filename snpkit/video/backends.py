@@ -42,7 +42,7 @@ def decode(
         raise UserError(f"backend={backend!r} is unknown; choose auto, decord or pyav.")
     if file.pictures or backend == "pyav":
         return _by_others(file, wanted, width, height)
-    decord = find_decord()
+    decord = find_decord() if file.plain or backend == "decord" else None
     frames = _by_decord(decord, file, wanted, width, height) if decord and file.plain else None
     if frames is None and backend == "decord":
         if not decord:
