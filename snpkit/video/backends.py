@@ -150,7 +150,10 @@ def in_order(
                 stamp = number if file.counted else frame.pts
                 if stamp in place:
                     if stream.codec_context.name == "apng":
-                        frame = _on_white(frame)
+                        from PIL import Image
+
+                        image = Image.fromarray(frame.to_ndarray(format="rgba"))
+                        frame = av.VideoFrame.from_image(images.on_white(image))
                     if shape != (frame.width, frame.height, frame.format.name):
                         shape = (frame.width, frame.height, frame.format.name)
                         graph = _graph(stream, frame, file.filters, width, height)
@@ -177,13 +180,3 @@ def _graph(stream: Any, frame: Any, filters: Filters, width: int, height: int) -
         before.link_to(after)
     graph.configure()
     return graph
-
-
-def _on_white(frame: Any) -> Any:
-    """A picture without its transparency, as still images are shown."""
-    import av
-
-    pixels = frame.to_ndarray(format="rgba").astype(np.uint16)
-    colours, opaque = pixels[..., :3], pixels[..., 3:]
-    shown = (colours * opaque + 255 * (255 - opaque) + 127) // 255
-    return av.VideoFrame.from_ndarray(shown.astype(np.uint8), format="rgb24")

@@ -133,12 +133,19 @@ def _picture(image: Any, width: int, height: int) -> np.ndarray:
     if turn > 1:
         image = image.transpose(Image.Transpose[_UPRIGHT[turn]])
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = on_white(image)
     image = image.convert("RGB")
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+def on_white(image: Any) -> Any:
+    """A picture without its transparency."""
+    from PIL import Image
+
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 
 
 # EXIF orientation -> Pillow's name of what undoes it.
