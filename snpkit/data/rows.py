@@ -177,10 +177,14 @@ def decode_line(line: bytes) -> Any:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise AnnotationError(f"the line holds {constant}, which is not JSON")
+    raise AnnotationError(f"the line holds {constant}, which is no finite number; write null")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
+def _finite(number: str) -> float:
+    return value if math.isfinite(value := float(number)) else _refuse(number[:40])
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 def check_utf8(file: IO[bytes], path: Path) -> None:

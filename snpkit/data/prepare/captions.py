@@ -5,25 +5,13 @@ An image is a clip of one frame. Lists that hold a name for each video or image 
 """
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any
 
-from snpkit.data.prepare.reading import File, Reading
-from snpkit.data.prepare.records import (
-    Record,
-    field,
-    json_items,
-    name,
-    records,
-    sentence,
-    table,
-    text,
-    text_lines,
-)
+from snpkit.data.prepare.reading import Reading
+from snpkit.data.prepare.records import Record, sentence
 from snpkit.data.rows import VideoText, WrongRow, shorten
 
-WEBVID = ("videoid", "duration", "page_dir", "name")
 _NAMES = ("clip_name", "video", "image", "video_id", "file_name")
 _KEPT = {"duration": "duration", "times": "times", "sen_id": "sen_id", "label": "reference_label"}
 _MSRVTT_SPLITS = {"train": "train", "validate": "validation", "test": "test"}
@@ -42,68 +30,75 @@ def read_captions(reading: Reading) -> Iterator[VideoText]:
     the window "start", "end" in seconds (not of images) and "retrieval_key" of test rows, which
     becomes the id; lists of {"video" or "image", "caption"}; and DiDeMo's {"video", "description"}.
     """
-
-    def rows(record: Record) -> Iterator[VideoText]:
-        clip, value = text(record, *_NAMES), record.value
-        image = "clip_name" not in value and "video" not in value and "image" in value
-        kind = value.get("type", "image" if image else "video")
-        if kind not in ("video", "image"):
-            raise WrongRow(f'"type" is {shorten(kind)}; it must be "video" or "image"')
-        video = reading.image(clip) if kind == "image" else reading.video(clip)
-        window = {} if kind == "image" else {key: value.get(key) for key in ("start", "end")}
-        extra = {new: value[key] for key, new in _KEPT.items() if key in value}
-        key = reading.identity(record)
-        if "retrieval_key" in value:
-            key = text(record, "retrieval_key")
-            key = key if reading.split == "test" else f"{reading.split}:{key}"
-        said = field(record, "caption", "description", "sentence", "text")
-        if said == []:
-            raise WrongRow('"caption" is an empty list; write one', "empty caption")
-        many = said if isinstance(said, list) else [said]
-        for place, one in enumerate(many):
-            own = f"{key}.{place}" if len(many) > 1 else key
-            yield VideoText(own, video, sentence(one), reading.split, kind, **window, extra=extra)
-
-    return reading.rows(records(reading.file.path), rows)
+    for record in reading.records():
+        with reading.row(record):
+            clip, value = record.text(*_NAMES), record.value
+            image = "clip_name" not in value and "video" not in value and "image" in value
+            kind = value.get("type", "image" if image else "video")
+            if kind not in ("video", "image"):
+                raise WrongRow(f'"type" is {shorten(kind)}; it must be "video" or "image"')
+            video = reading.image(clip) if kind == "image" else reading.video(clip)
+            window = {} if kind == "image" else {key: value.get(key) for key in ("start", "end")}
+            extra = {new: value[key] for key, new in _KEPT.items() if key in value}
+            key = reading.identity(record)
+            if "retrieval_key" in value:
+                key = record.text("retrieval_key")
+                key = key if reading.split == "test" else f"{reading.split}:{key}"
+            said = record.field("caption", "description", "sentence", "text")
+            if said == []:
+                raise WrongRow('"caption" is an empty list; write one', "empty caption")
+            many = said if isinstance(said, list) else [said]
+            keys = [f"{key}.{place}" for place in range(len(many))] if len(many) > 1 else [key]
+            yield from [  # all of them or none
+                VideoText(own, video, sentence(one), reading.split, kind, **window, extra=extra)
+                for own, one in zip(keys, many, strict=True)
+            ]
 
 
 def read_msrvtt(
-    readings: Sequence[Reading], lists: Sequence[File], whole: bool
+    readings: Sequence[Reading], lists: Sequence[Reading], whole: bool
 ) -> Iterator[VideoText]:
     """The sentences of the official files, split as lists of videos say, else as the files do.
+
+    The files of 2016 and 2017 hold the same videos: each video's sentences are of the first file.
 
     Args:
         readings: of `MSRVTT_data.json`, or `train_val_videodatainfo.json` and
             `test_videodatainfo.json` (6,513, 497 and 2,990 videos), or the like.
-        lists: `MSRVTT_train.9k.csv` or the like; none = the files' own splits.
+        lists: of `MSRVTT_train.9k.csv` or the like; none = the files' own splits.
         whole: whether to take the test split, too; else another file has it.
     """
-    splits: dict[str, set[str]] = {}
+    splits: dict[str, set[str]] = defaultdict(set)
     unseen: dict[str, tuple[Reading, Record]] = {}
-    for listed in (replace(readings[0], file=file) for file in lists):
-        for record in table(listed.file.path, ("video_id",)):
-            try:
-                video = name(record, "video_id")
-            except WrongRow as error:
-                listed.report(record, error)
-            else:
-                splits.setdefault(video, set()).add(listed.split)
+    for listed in lists:
+        for record in listed.records(columns=("video_id",)):
+            with listed.row(record):
+                video = record.name("video_id")
+                splits[video].add(listed.split)
                 unseen[video] = listed, record
+    first: dict[str, Reading] = {}
+    again: Counter[tuple[str, str]] = Counter()
     for reading in readings:
         own = {} if lists else reading.lookup("videos", key="video_id", value="split")
-
-        def rows(record: Record) -> Iterator[VideoText]:
-            video = name(record, "video_id")
-            unseen.pop(video, None)
-            if not lists and own.get(video) not in _MSRVTT_SPLITS:  # noqa: B023 (used up at once)
-                raise WrongRow(f'{video!r} has no split in "videos"; add it or take the row out')
-            wanted = splits.get(video, set()) if lists else {_MSRVTT_SPLITS[own[video]]}  # noqa: B023
-            for split in sorted(wanted - (set() if whole else {"test"})):
-                key = f"{video}:{name(record, 'sen_id')}" + (f":{split}" if len(wanted) > 1 else "")
-                said = sentence(field(record, "caption"))
-                yield VideoText(key, reading.video(video), said, split)  # noqa: B023
-
-        yield from reading.rows(json_items(reading.file.path, "sentences"), rows)
+        for record in reading.records("sentences"):
+            with reading.row(record):
+                video = record.name("video_id")
+                unseen.pop(video, None)
+                if first.setdefault(video, reading) is not reading:
+                    again[str(reading.file.path), first[video].file.path.name] += 1
+                    continue
+                if not lists and own.get(video) not in _MSRVTT_SPLITS:
+                    problem = f'{video!r} has no split in "videos"; add it or take the row out'
+                    raise WrongRow(problem)
+                wanted = splits.get(video, set()) if lists else {_MSRVTT_SPLITS[own[video]]}
+                for split in sorted(wanted - (set() if whole else {"test"})):
+                    key = f"{video}:{record.name('sen_id')}"
+                    key += f":{split}" if len(wanted) > 1 else ""
+                    said = sentence(record.field("caption"))
+                    yield VideoText(key, reading.video(video), said, split)
+    for (path, other), count in again.items():
+        problem = f"{path}: {count:,} sentences not read, as {other} has their videos."
+        readings[0].wrong(WrongRow(problem, "files passed over"))
     for video, (listed, record) in unseen.items():
         problem = f"{video!r} has no sentence; is it the list of another data set?"
         listed.report(record, WrongRow(problem, "video without captions"))
@@ -111,13 +106,10 @@ def read_msrvtt(
 
 def read_msrvtt_test(reading: Reading) -> Iterator[VideoText]:
     """`MSRVTT_JSFUSION_test.csv`, the 1k-A test list: one sentence for each of 1,000 videos."""
-
-    def row(record: Record) -> Iterator[VideoText]:
-        video = reading.video(name(record, "video_id"))
-        said = sentence(field(record, "sentence"))
-        yield VideoText(text(record, "key"), video, said, reading.split)
-
-    return reading.rows(table(reading.file.path, ("key", "video_id", "sentence")), row)
+    for record in reading.records(columns=("key", "video_id", "sentence")):
+        with reading.row(record):
+            video, said = reading.video(record.name("video_id")), record.field("sentence")
+            yield VideoText(record.text("key"), video, sentence(said), reading.split)
 
 
 def read_webvid(reading: Reading) -> Iterator[VideoText]:
@@ -125,57 +117,47 @@ def read_webvid(reading: Reading) -> Iterator[VideoText]:
 
     `extra["duration"]` is in seconds.
     """
-
-    def row(record: Record) -> Iterator[VideoText]:
-        video, folder = text(record, "videoid"), record.value["page_dir"].strip()
-        below = f"videos/{folder}/{video}.mp4" if folder else f"videos/{video}.mp4"
-        found = _DURATION.fullmatch(record.value["duration"])
-        extra = {}
-        if found:
-            hours, minutes, seconds = map(int, found.groups())
-            extra["duration"] = 3600 * hours + 60 * minutes + seconds
-        said = sentence(record.value["name"])
-        yield VideoText(video, reading.locator.check(below), said, reading.split, extra=extra)
-
-    return reading.rows(table(reading.file.path, WEBVID), row)
+    for record in reading.records(columns=("videoid", "duration", "page_dir", "name")):
+        with reading.row(record):
+            video, folder = record.text("videoid"), record.field("page_dir").strip()
+            below = f"videos/{folder}/{video}.mp4" if folder else f"videos/{video}.mp4"
+            extra = {}
+            if found := _DURATION.fullmatch(record.field("duration")):
+                hours, minutes, seconds = map(int, found.groups())
+                extra["duration"] = 3600 * hours + 60 * minutes + seconds
+            said = sentence(record.field("name"))
+            yield VideoText(video, reading.locator.check(below), said, reading.split, extra=extra)
 
 
 def read_coco(reading: Reading) -> Iterator[VideoText]:
     """`captions_*.json` of COCO."""
     names = reading.lookup("images", key="id", value="file_name")
-
-    def row(record: Record) -> Iterator[VideoText]:
-        image = name(record, "image_id")
-        if image not in names:
-            raise WrongRow(f'"image_id" is {image}, which "images" does not hold; add it')
-        place, said = reading.image(names[image]), sentence(field(record, "caption"))
-        yield VideoText(name(record, "id"), place, said, reading.split, "image")
-
-    return reading.rows(json_items(reading.file.path, "annotations"), row)
+    for record in reading.records("annotations"):
+        with reading.row(record):
+            image = record.name("image_id")
+            if image not in names:
+                raise WrongRow(f'"image_id" is {image}, which "images" does not hold; add it')
+            place, said = reading.image(names[image]), sentence(record.field("caption"))
+            yield VideoText(record.name("id"), place, said, reading.split, "image")
 
 
 def read_visual_genome(reading: Reading) -> Iterator[VideoText]:
     """`region_descriptions.json`: one row a region, `extra["box"]` = [x, y, width, height]."""
-
-    def rows(record: Record) -> Iterator[VideoText]:
-        image, value = name(record, "image_id", "id"), record.value
-        box = [value.get(key) for key in ("x", "y", "width", "height")]
-        extra = {"box": box} if all(isinstance(side, int | float) for side in box) else {}
-        place, said = reading.image(image, "VG_100K"), sentence(field(record, "phrase"))
-        yield VideoText(name(record, "region_id"), place, said, reading.split, "image", extra=extra)
-
-    def regions() -> Iterator[Record]:
-        for record in json_items(reading.file.path):
-            known: Any = record.value if isinstance(record.value, dict) else {}
-            if not isinstance(known.get("regions"), list):
-                yield record._replace(value=WrongRow('"regions" must be a list'))
-                continue
-            for place, region in enumerate(known["regions"], start=1):
-                if isinstance(region, dict) and "id" in known:
-                    region = {"image_id": known["id"]} | region
-                yield Record(f"item {record.number}, region", place, region)
-
-    return reading.rows(regions(), rows)
+    for item in reading.records():
+        regions = item.value.get("regions") if isinstance(item.value, dict) else None
+        if not isinstance(regions, list):
+            reading.report(item, WrongRow('"regions" must be a list'))
+            continue
+        known = {"image_id": item.value["id"]} if "id" in item.value else {}
+        for number, region in enumerate(regions, start=1):
+            region = known | region if isinstance(region, dict) else region
+            record = Record(f"item {item.number}, region", number, region)
+            with reading.row(record):
+                image, said = record.name("image_id", "id"), sentence(record.field("phrase"))
+                box = [region.get(key) for key in ("x", "y", "width", "height")]
+                extra = {"box": box} if all(isinstance(side, int | float) for side in box) else {}
+                key, place = record.name("region_id"), reading.image(image, "VG_100K")
+                yield VideoText(key, place, said, reading.split, "image", extra=extra)
 
 
 def read_cc3m(reading: Reading) -> Iterator[VideoText]:
@@ -186,33 +168,24 @@ def read_cc3m(reading: Reading) -> Iterator[VideoText]:
     split's name ("train", "training", "validation", "val", ...), or for training in "images".
     """
     folders = _CC3M_FOLDERS.get(reading.split, (reading.split,))
-
-    def row(record: Record) -> Iterator[VideoText]:
-        place, said, url = record.value
-        if said is None:
-            raise WrongRow("the line must be a caption, a tab and an address")
-        image = f"{place // _SHARD:05d}/{place:09d}.jpg"
-        found = reading.locator.first(tuple(f"{folder}/{image}" for folder in folders))
-        key, extra = reading.identity(record), {"url": url.strip()}
-        yield VideoText(key, found, sentence(said), reading.split, "image", extra=extra)
-
-    def lines() -> Iterator[Record]:
-        place, places = 0, None
-        for number, line in text_lines(reading.file.path):
-            cells = line.split("\t")
-            urls = [bool(_ADDRESS.fullmatch(cell)) for cell in cells]
-            if place == 0 and places is None and not any(urls):
-                places = _columns(cells)
-                if places is not None:
-                    continue
-            pair = (1, 0) if urls[0] else (0, 1)
-            said, url = places or pair
-            whole = len(cells) == 2 if places is None else len(cells) > max(places)
-            value = (place, cells[said], cells[url]) if whole and urls[url] else (place, None, None)
-            yield Record("line", number, value)
-            place += 1
-
-    return reading.rows(lines(), row)
+    number, columns = -1, None
+    for record in reading.records():
+        cells = record.value.split("\t")
+        urls = [bool(_ADDRESS.fullmatch(cell)) for cell in cells]
+        if number < 0 and columns is None and not any(urls):
+            columns = _columns(cells)
+            if columns is not None:
+                continue
+        number += 1
+        said, url = columns or ((1, 0) if urls[0] else (0, 1))
+        whole = len(cells) == 2 if columns is None else len(cells) > max(columns)
+        with reading.row(record):
+            if not whole or not urls[url]:
+                raise WrongRow("the line must be a caption, a tab and an address")
+            image = f"{number // _SHARD:05d}/{number:09d}.jpg"
+            found = reading.locator.first(tuple(f"{folder}/{image}" for folder in folders))
+            key, extra = reading.identity(record), {"url": cells[url].strip()}
+            yield VideoText(key, found, sentence(cells[said]), reading.split, "image", extra=extra)
 
 
 def _columns(header: Sequence[str]) -> tuple[int, int] | None:

@@ -47,13 +47,13 @@ KINDS = {
     "label set of other answers": (True, "most answers are outside of it; build it anew"),
     _OUTSIDE: (False, "counts as wrong, as in the published figures"),
     "duplicate files": (False, "the same content under several names"),
-    "files passed over": (False, "no file of this data set, by its name"),
+    "files passed over": (False, "of no known name, or another file holds the same"),
     "no row": (True, "nothing could be read"),
 }
 _NO_ROWS = ("damaged file", "no split in the name", "files passed over", "video without captions")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Finding:
     """Something found: what, where (split "" = none), how often, and the names it is about."""
 
@@ -90,8 +90,7 @@ class Survey:
     decoded: int = 0
 
     def __post_init__(self) -> None:
-        self._found: dict[tuple[str, str], list[str]] = defaultdict(list)
-        self._counts: Counter[tuple[str, str]] = Counter()
+        self._found: dict[tuple[str, str], Finding] = {}
         self._ids: set[int] = set()
         self._splits: dict[int, frozenset[str]] = {}  # number of a video -> where it stands
         self._shared: dict[frozenset[str], frozenset[str]] = {}
@@ -103,65 +102,60 @@ class Survey:
         for row in self.data.rows(self._wrong):
             if self._take(row):
                 yield row
-        self._compare()
+        if not self.captions and not self.problems:
+            self.add("no row", "", ", ".join(file.below for file in self.data.files))
+        if self._tests_1k():
+            for video, count in self._tested.items():
+                if count > 1:
+                    self.add("several captions per 1k-A test video", "test", f"{video} ({count})")
+        self._compare_answers()
 
     def add(self, kind: str, split: str, name: str) -> None:
         """Note something found."""
-        self._counts[kind, split] += 1
-        if self.names is None or len(self._found[kind, split]) < self.names:
-            self._found[kind, split].append(name.encode("utf-8", "replace").decode())
+        problem, advice = KINDS.get(kind, KINDS["wrong row"])
+        new = Finding(kind, problem, split, 0, [], advice)
+        finding = self._found.setdefault((kind, split), new)
+        finding.count += 1
+        if self.names is None or len(finding.names) < self.names:
+            finding.names.append(name.encode("utf-8", "replace").decode())
 
-    def decode(self, wanted: int) -> None:
-        """Decode one frame of some videos of each split, spread over it; -1 = of all."""
-        if not wanted:
-            return
-        from snpkit.video.reader import read_clips  # takes seconds: only who decodes pays
+    def drop(self, row: VideoText, problem: str) -> None:
+        """Leave out a row that was counted."""
+        self.captions[row.split] -= 1
+        self._wrong(WrongRow(f"{row.id}: {problem}.", split=row.split))
 
+    def open_files(self, decode: int, duplicates: bool) -> None:
+        """Decode a frame of some videos of each split, and compare what files of one size hold."""
         seen: Counter[str] = Counter()
         due: Counter[str] = Counter()
-        for row in self._first_rows():
-            step = 1 if wanted < 0 else max(self.videos[row.split] / wanted, 1.0)
-            seen[row.split] += 1
-            if seen[row.split] - 1 < due[row.split]:
-                continue
-            due[row.split] += step
-            self.decoded += 1
-            try:
-                read_clips(inside(self.data.root, row.video), size=32)
-            except VideoError as error:
-                self.add("unreadable file", row.split, f"{row.video}: {error}")
-
-    def compare_contents(self) -> None:
-        """Files of one size are compared by what they hold."""
         sizes: dict[int, list[VideoText]] = defaultdict(list)
-        for row in self._first_rows():
-            sizes[self._bytes(row) or 0].append(row)
+        for row in self._first_rows() if decode or duplicates else ():
+            if duplicates:
+                sizes[self._bytes(row) or 0].append(row)
+            seen[row.split] += 1
+            if decode and seen[row.split] > due[row.split]:
+                due[row.split] += 1 if decode < 0 else max(self.videos[row.split] / decode, 1.0)
+                self._decode(row)
         for rows in (rows for rows in sizes.values() if len(rows) > 1):
-            contents: dict[bytes, list[VideoText]] = defaultdict(list)
+            contents: dict[bytes | None, list[VideoText]] = defaultdict(list)
             for row in rows:
-                digest = _digest(inside(self.data.root, row.video))
-                if digest is not None:
-                    contents[digest].append(row)
+                contents[_digest(inside(self.data.root, row.video))].append(row)
+            contents.pop(None, None)
             for same in (same for same in contents.values() if len(same) > 1):
                 videos = sorted(row.video for row in same)
-                splits = {s for video in videos for s in self._splits[number_of(video)]}
+                splits = frozenset().union(*(self._splits[number_of(video)] for video in videos))
                 leak = len(splits) > 1
                 kind = "same content in two splits" if leak else "duplicate files"
                 self.add(kind, "" if leak else min(splits), " = ".join(videos))
 
     def findings(self) -> list[Finding]:
         """All that was found, problems first."""
-        found = []
-        for (kind, split), count in sorted(self._counts.items()):
-            problem, advice = KINDS.get(kind, KINDS["wrong row"])
-            names = self._found[kind, split]
-            found.append(Finding(kind, problem, split, count, names, advice))
-        return sorted(found, key=lambda finding: not finding.problem)
+        return sorted(self._found.values(), key=lambda one: (not one.problem, one.kind, one.split))
 
     @property
     def problems(self) -> int:
         """How many things were found that must be mended."""
-        return sum(finding.count for finding in self.findings() if finding.problem)
+        return sum(finding.count for finding in self._found.values() if finding.problem)
 
     def splits(self) -> dict[str, dict[str, int]]:
         """{split: {"captions", "videos"}}, training first."""
@@ -213,11 +207,9 @@ class Survey:
         now = splits | {row.split}
         self._splits[video] = self._shared.setdefault(now, now)
         if splits:
-            names = ", ".join(sorted(splits | {row.split}))
-            self.add("video in two splits", "", f"{row.video} ({names})")
+            self.add("video in two splits", "", f"{row.video} ({', '.join(sorted(now))})")
         elif not (held := self._bytes(row)):
-            kind = "missing file" if held is None else "empty file"
-            self.add(kind, row.split, row.video)
+            self.add("missing file" if held is None else "empty file", row.split, row.video)
         return True
 
     def _bytes(self, row: VideoText) -> int | None:
@@ -231,19 +223,6 @@ class Survey:
             return (os.access(path, os.R_OK) and len(os.listdir(path))) or None
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
-    def _tests_1k(self) -> bool:
-        """Whether the test list is MSR-VTT's 1k-A, by its name or its number of videos."""
-        if self.data.name != "msrvtt" or len(self._tested) > _TEST_1K:
-            return False
-        files = self.data.files
-        named = any(re.search("jsfusion|1k", file.path.name.lower()) for file in files)
-        return named or not any(map(is_official, files))
-
-    def drop(self, row: VideoText, problem: str) -> None:
-        """Leave out a row that was counted."""
-        self.captions[row.split] -= 1
-        self._wrong(WrongRow(f"{row.id}: {problem}.", split=row.split))
-
     def _first_rows(self) -> Iterator[VideoText]:
         """The first row of each video whose file is there, read anew."""
         seen = set()
@@ -253,21 +232,31 @@ class Survey:
                 seen.add(number)
                 yield row
 
-    def _compare(self) -> None:
-        """What can be said once all rows have been seen."""
-        if not self.captions and not self.problems:
-            self.add("no row", "", ", ".join(file.below for file in self.data.files))
-        if self._tests_1k():
-            for video, count in self._tested.items():
-                if count > 1:
-                    self.add("several captions per 1k-A test video", "test", f"{video} ({count})")
+    def _decode(self, row: VideoText) -> None:
+        from snpkit.video.reader import read_clips  # takes seconds: only who decodes pays
+
+        self.decoded += 1
+        try:
+            read_clips(inside(self.data.root, row.video), size=32)
+        except VideoError as error:
+            self.add("unreadable file", row.split, f"{row.video}: {error}")
+
+    def _tests_1k(self) -> bool:
+        """Whether the test list is MSR-VTT's 1k-A, by its name or its number of videos."""
+        if self.data.name != "msrvtt" or len(self._tested) > _TEST_1K:
+            return False
+        named = any(re.search("jsfusion|1k", file.name) for file in self.data.files)
+        return named or not any(map(is_official, self.data.files))
+
+    def _compare_answers(self) -> None:
+        """Which answers are outside of the label set, known once all rows have been seen."""
         if not self._answers:
             return
         try:
             labels = AnswerLabels.load(self.data.labels_file) if self.data.labels_file else None
         except AnnotationError:  # reported already: the rows were read with it
             return
-        if labels is None and self._answers["train"]:
+        if labels is None and "train" in self._answers:
             size = LABELS.get(self.data.name, 1500)
             labels = AnswerLabels.build(self._answers["train"].elements(), size)
         for split, answers in self._answers.items() if labels is not None else ():
@@ -291,9 +280,7 @@ def survey(
     found = Survey(data, names)
     for _ in found.rows():
         pass
-    found.decode(decode)
-    if duplicates:
-        found.compare_contents()
+    found.open_files(decode, duplicates)
     return found
 
 

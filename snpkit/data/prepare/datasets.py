@@ -11,13 +11,12 @@ from snpkit.data.prepare import captions as read
 from snpkit.data.prepare.msvd import read_msvd, read_pickle
 from snpkit.data.prepare.questions import read_choices, read_questions
 from snpkit.data.prepare.reading import File, Locator, Reading, Wrong, annotation_files
-from snpkit.data.prepare.records import Record, table
 from snpkit.data.rows import SPLITS, VideoText, WrongRow
 from snpkit.errors import AnnotationError, UserError
 
 METADATA = "metadata.jsonl"
 LABELS, MAPPING, PICKLE = "train_ans2label.json", "youtube_mapping.txt", "raw-captions.pkl"
-_OFFICIAL = r"msrvtt_data\.json|\w+_videodatainfo\.json"
+_OFFICIAL = r"msrvtt_data\.json|(\w+_)?videodatainfo(_\w+)?\.json"
 _SPLIT = f"({'|'.join(SPLITS.values())})"
 # Name of a data set -> names of its files, in lower case; a file belongs to the first that it fits.
 _TABLE = {
@@ -39,6 +38,14 @@ _NAMED = {"cc3m": r".*\.(tsv|jsonl?)", "webvid": r".*\.(csv|jsonl?)"}
 _IN_SPLIT = r".*\.jsonl|(data|captions|annotations)\.json"
 NAMES = (*list(_TABLE)[1:], "msvd-qa")
 _VARIANT = re.compile(r"(?<!\d)(7k|9k|2m|10m|20\d\d)(?![0-9a-z])")
+# Data set and suffix -> what reads its files, where `read_captions` does not.
+_READERS: dict[tuple[str, str], Callable[[Reading], Iterator[VideoText]]] = {
+    ("msrvtt", ".csv"): read.read_msrvtt_test,
+    ("msrvtt-mc", ".json"): read_choices,
+    ("msrvtt-mc", ".jsonl"): read_choices,
+    ("cc3m", ".tsv"): read.read_cc3m,
+    ("webvid", ".csv"): read.read_webvid,
+}
 
 
 @dataclass(frozen=True)
@@ -66,11 +73,9 @@ class DataSet:
     def labels_file(self) -> Path | None:
         """The file of its answers' labels, if it has one."""
         if self.name == "manifest":
-            places = [labels_beside(file.path) for file in self.files]
-        else:
-            folders = dict.fromkeys((*(file.path.parent for file in self.files), self.root))
-            places = [folder / LABELS for folder in folders]
-        return next((path for path in places if path.is_file()), None)
+            places = (labels_beside(file.path) for file in self.files)
+            return next((path for path in places if path.is_file()), None)
+        return self._beside(LABELS, *self.files)
 
     def rows(self, wrong: Wrong) -> Iterator[VideoText]:
         """All rows, read as they are asked for.
@@ -81,67 +86,47 @@ class DataSet:
                 or whose name says no split ("no split in the name").
         """
         locator = Locator(self.root)
-        files = list(self.files)
-        official = [file for file in files if is_official(file)]
-        if self.name == "msrvtt" and official:
-            tables = [file for file in files if file.path.suffix.lower() == ".csv"]
-            for file in set(files) - {*tables, *official}:
-                problem = f"{file.path}: not read, as {official[0].path.name} has the captions"
-                wrong(WrongRow(f"{problem}.", "files passed over"))
-            files = [file for file in tables if "jsfusion" in file.path.name.lower()]
-            lists = [file for file in tables if file not in files]
-            readings = [Reading(locator, file, wrong) for file in official]
-            yield from _up_to_damage(lambda: read.read_msrvtt(readings, lists, not files), wrong)
-        for file in files:
+        readings = [Reading(locator, file, wrong) for file in self.files]
+        official = [each for each in readings if self.name == "msrvtt" and is_official(each.file)]
+        if official:
+            tables = [each for each in readings if each.file.name.endswith(".csv")]
+            for reading in readings:
+                if reading not in tables + official:
+                    problem = f"not read, as {official[0].file.path.name} has the captions"
+                    wrong(WrongRow(f"{reading.file.path}: {problem}.", "files passed over"))
+            readings = [each for each in tables if "jsfusion" in each.file.name]
+            lists = [each for each in tables if each not in readings]
+            rows = read.read_msrvtt(official, lists, whole=not readings)
+            yield from _up_to_damage(rows, wrong)
+        for reading in readings:
+            file = reading.file
             if file.split is None and self.name not in ("manifest", "videofolder", "vg"):
                 problem = f"{file.path}: no word of its name says a split; its rows are of train"
                 wrong(WrongRow(f"{problem}.", "no split in the name"))
-            reading = Reading(locator, file, wrong)
-            yield from _up_to_damage(lambda reading=reading: self._read(reading), wrong, file.split)
+            yield from _up_to_damage(self._read(reading), wrong, file.split)
 
     def _read(self, reading: Reading) -> Iterator[VideoText]:
         file, suffix = reading.file, reading.file.path.suffix.lower()
         if self.name in ("manifest", "videofolder"):
-            folder = file.below[: -len(file.path.name)]
-            if suffix == ".csv":
-                return read_metadata(reading, folder)
-            every = FileRows(file.path, file.path.parent, file.split)
-            if not len(every):
-                raise AnnotationError(f"{file.path} holds no row; is it the right file?")
-            rows = every.read(reading.wrong)
-            return (replace(row, video=folder + row.video) if folder else row for row in rows)
-        if self.name.endswith("-qa"):
+            yield from _manifest_rows(reading)
+        elif self.name.endswith("-qa"):
             labels = AnswerLabels.load(self.labels_file) if self.labels_file else None
-            mapping = self._beside(file, MAPPING) if self.name == "msvd-qa" else None
-            return read_questions(reading, labels, mapping)
-        if self.name == "msvd" and suffix == ".txt":
-            return read_msvd(reading, read_pickle(self._beside(file, PICKLE) or self.root / PICKLE))
-        readers: dict[tuple[str, str], Callable[[Reading], Iterator[VideoText]]] = {
-            ("msrvtt", ".csv"): read.read_msrvtt_test,
-            ("cc3m", ".tsv"): read.read_cc3m,
-            ("webvid", ".csv"): read.read_webvid,
-        }
-        if self.name == "msrvtt-mc":
-            return read_choices(reading)
-        if file.path.name.lower() == "region_descriptions.json":
-            return read.read_visual_genome(reading)
-        if self.name == "coco" and re.fullmatch(r"captions_\w+\.json", file.path.name.lower()):
-            return read.read_coco(reading)
-        return readers.get((self.name, suffix), read.read_captions)(reading)
+            mapping = self._beside(MAPPING, file) if self.name == "msvd-qa" else None
+            yield from read_questions(reading, labels, mapping)
+        elif self.name == "msvd" and suffix == ".txt":
+            captions = read_pickle(self._beside(PICKLE, file) or self.root / PICKLE)
+            yield from read_msvd(reading, captions)
+        elif file.name == "region_descriptions.json":
+            yield from read.read_visual_genome(reading)
+        elif self.name == "coco" and re.fullmatch(r"captions_\w+\.json", file.name):
+            yield from read.read_coco(reading)
+        else:
+            yield from _READERS.get((self.name, suffix), read.read_captions)(reading)
 
-    def _beside(self, file: File, name: str) -> Path | None:
-        places = (file.path.parent / name, self.root / name)
-        return next((path for path in places if path.is_file()), None)
-
-
-def read_metadata(reading: Reading, folder: str) -> Iterator[VideoText]:
-    """The rows of metadata.csv of VideoFolder or ImageFolder; `folder` is its own, with a slash."""
-
-    def row(record: Record) -> Iterator[VideoText]:
-        made = VideoText.from_json(record.value, record.number, reading.file.split)
-        yield replace(made, video=reading.locator.check(folder + made.video))
-
-    return reading.rows(table(reading.file.path, ("file_name",)), row)
+    def _beside(self, name: str, *files: File) -> Path | None:
+        """The file of that name beside others or, if it is not there, in the root."""
+        folders = (*(file.path.parent for file in files), self.root)
+        return next((path for folder in folders if (path := folder / name).is_file()), None)
 
 
 def recognise(root: Path, name: str | None = None) -> tuple[list[DataSet], list[File]]:
@@ -161,19 +146,18 @@ def recognise(root: Path, name: str | None = None) -> tuple[list[DataSet], list[
     groups: dict[str, list[File]] = {}
     others: list[File] = []
     for file in annotation_files(root):
-        base = file.path.name.lower()
         kind = _kind(file)
         if kind is not None:
             groups.setdefault(kind, []).append(file)
-        elif base != LABELS and not base.endswith((".txt", ".pkl", ".answers.json")):
+        elif file.name != LABELS and not file.name.endswith((".txt", ".pkl", ".answers.json")):
             others.append(file)
     if name == "videofolder" and name not in groups:  # to be written as one
         name, groups = "manifest", {"manifest": groups.get("manifest", [])[:1]}
-    if name is not None and name not in groups:
+    elif name is not None and name not in groups:
         pattern = _NAMED.get(name, r".*\.jsonl?")
         left = [file for kind, some in groups.items() if kind not in ("manifest", "videofolder")
                 for file in some] + others  # fmt: skip
-        groups = {name: [f for f in left if re.fullmatch(pattern, f.path.name.lower())]}
+        groups = {name: [file for file in left if re.fullmatch(pattern, file.name)]}
         others = [file for file in others if file not in groups[name]]
     sets = []
     for kind, some in groups.items():
@@ -195,31 +179,49 @@ def labels_beside(manifest: Path) -> Path:
 
 def is_official(file: File) -> bool:
     """Whether it is one of MSR-VTT's own files, with all sentences about its videos."""
-    return bool(re.fullmatch(_OFFICIAL, file.path.name.lower()))
+    return bool(re.fullmatch(_OFFICIAL, file.name))
+
+
+def _manifest_rows(reading: Reading) -> Iterator[VideoText]:
+    """Of a manifest, or of metadata.jsonl or .csv of VideoFolder or ImageFolder."""
+    file = reading.file
+    folder = file.below[: -len(file.path.name)]
+    if file.name.endswith(".csv"):
+        for record in reading.records(columns=("file_name",)):
+            with reading.row(record):
+                row = VideoText.from_json(record.value, record.number, file.split)
+                yield replace(row, video=reading.locator.check(folder + row.video))
+        return
+    every = FileRows(file.path, file.path.parent, file.split)
+    if not len(every):
+        raise AnnotationError(f"{file.path} holds no row; is it the right file?")
+    for row in every.read(reading.wrong):
+        yield replace(row, video=folder + row.video) if folder else row
 
 
 def _kind(file: File) -> str | None:
-    base, folder = file.path.name.lower(), file.path.parent
-    kind = next((kind for kind, names in _TABLE.items() if re.fullmatch(names, base)), None)
-    if kind is None and file.split and re.fullmatch(_IN_SPLIT, base):  # in a folder train, val, ..
+    folder = file.path.parent
+    kind = next((kind for kind, names in _TABLE.items() if re.fullmatch(names, file.name)), None)
+    if kind is None and file.split and re.fullmatch(_IN_SPLIT, file.name):  # in train/, val/, ...
         kind = "captions"
     if kind == "captions" and (folder / LABELS).is_file():
         kind = "msrvtt-qa"
-    if kind == "msrvtt-qa" and (base.startswith("msvd") or (folder / MAPPING).is_file()):
+    if kind == "msrvtt-qa" and (file.name.startswith("msvd") or (folder / MAPPING).is_file()):
         kind = "msvd-qa"
     return kind
 
 
 def _variant(file: File) -> str:
-    found = _VARIANT.search(file.path.name.lower())
-    return found.group(1) if found else ""
+    """The list that a file is of; "" = of each. The videos of 2016 and of 2017 are the same."""
+    found = None if is_official(file) else _VARIANT.search(file.name)
+    return found[1] if found else ""
 
 
 def _up_to_damage(
-    read: Callable[[], Iterator[VideoText]], wrong: Wrong, split: str | None = None
+    rows: Iterator[VideoText], wrong: Wrong, split: str | None = None
 ) -> Iterator[VideoText]:
     """The rows of a file up to where it cannot be read on, which `wrong` is called with."""
     try:
-        yield from read()
+        yield from rows
     except UserError as error:
         wrong(WrongRow(str(error), "damaged file", split or ""))

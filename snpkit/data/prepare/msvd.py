@@ -1,8 +1,8 @@
 """MSVD: `raw-captions.pkl` and the lists of its splits.
 
 A pickle is a program: reading one can run any command. This one is read in two steps that allow no
-program: its instructions are looked through first and only those that build dicts, lists, tuples,
-texts and numbers may be there; then an unpickler without access to any class or function reads it.
+program: its instructions are looked through first and only those that build dicts, lists, texts
+and numbers may be there; then an unpickler without access to any class or function reads it.
 """
 
 import io
@@ -13,41 +13,35 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from snpkit.data.prepare.reading import Reading
-from snpkit.data.prepare.records import Record, sentence, text_lines
+from snpkit.data.prepare.records import sentence
 from snpkit.data.rows import VideoText, WrongRow
 from snpkit.errors import AnnotationError
 from snpkit.files import open_regular
 
 _LARGEST = 1 << 28  # bytes; MSVD's own file has 8 million
 _EXPANSION, _SLACK = 64, 1 << 20  # letters of captions allowed: so many a byte, and so many more
-# Instructions that only build plain values. GLOBAL, REDUCE, BUILD, INST, ... are not among them.
+# Instructions that only build plain values: not GLOBAL, REDUCE, BUILD, INST and the like, and not
+# those of tuples: a million of them in each other, as a key, end the process.
 _HARMLESS = frozenset(
     """PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG
     LONG1 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES UNICODE BINUNICODE
-    SHORT_BINUNICODE BINUNICODE8 EMPTY_LIST APPEND APPENDS LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2
-    TUPLE3 EMPTY_DICT DICT SETITEM SETITEMS GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE
+    SHORT_BINUNICODE BINUNICODE8 EMPTY_LIST APPEND APPENDS LIST EMPTY_DICT DICT SETITEM SETITEMS GET
+    BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE
     """.split()  # noqa: SIM905
 )
 
 
 def read_msvd(reading: Reading, captions: dict[str, list[str]]) -> Iterator[VideoText]:
     """The captions of the videos that `train_list.txt`, `val_list.txt` or `test_list.txt` names."""
-
-    def row(record: Record) -> Iterator[VideoText]:
-        video, place = record.value
-        if video not in captions:
-            problem = f"{video[:40]!r} has no caption; is it the list of another data set?"
-            raise WrongRow(problem, "video without captions")
-        path, said = reading.video(video, "YouTubeClips"), sentence(captions[video][place])
-        yield VideoText(f"{video}:{place}", path, said, reading.split)
-
-    def listing() -> Iterator[Record]:
-        for number, line in text_lines(reading.file.path):
-            video = line.strip()
-            for place in range(len(captions.get(video, [""]))):
-                yield Record("line", number, (video, place))
-
-    return reading.rows(listing(), row)
+    for record in reading.records():
+        video = record.value.strip()
+        for place, said in enumerate(captions.get(video, [None])):
+            with reading.row(record):
+                if said is None:
+                    problem = f"{video[:40]!r} has no caption; is it the list of another data set?"
+                    raise WrongRow(problem, "video without captions")
+                path, said = reading.video(video, "YouTubeClips"), sentence(said)
+                yield VideoText(f"{video}:{place}", path, said, reading.split)
 
 
 def read_pickle(path: Path) -> dict[str, list[str]]:
@@ -91,7 +85,7 @@ def _look_through(path: Path, content: bytes) -> None:
         instruction = pickletools.code2op[code.decode("latin-1")]
         if instruction.name not in _HARMLESS:
             raise AnnotationError(
-                f"{path} holds more than captions ({instruction.name}): a pickle can run any "
+                f"{path} holds more than lists of words ({instruction.name}): a pickle can run any "
                 "program; do not use this file, fetch it anew from a source you trust."
             )
         argument = None
@@ -117,8 +111,8 @@ class _PlainUnpickler(pickle.Unpickler):
 def _joined(path: Path, video: str, captions: Any, room: int) -> list[str]:
     """[[word, ...], ...] -> [caption, ...], of not more than `room` letters."""
     joined: list[str] = []
-    for words in captions if isinstance(captions, list | tuple) else [None]:
-        if not isinstance(words, list | tuple) or not all(isinstance(w, str) for w in words):
+    for words in captions if isinstance(captions, list) else [None]:
+        if not isinstance(words, list) or not all(isinstance(w, str) for w in words):
             raise AnnotationError(f"{path}, {video[:40]!r}: its captions must be lists of words.")
         # One list can stand in many places: a small file can say more than any memory holds.
         room -= sum(map(len, words)) + len(words)

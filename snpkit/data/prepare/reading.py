@@ -1,7 +1,8 @@
 """What the converters share: a folder's files, where its videos lie, and wrong rows."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -9,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from snpkit.data.manifest_rows import PathCheck
-from snpkit.data.prepare.records import Record, json_items, name, text
-from snpkit.data.rows import VideoText, WrongRow, split_named
+from snpkit.data.prepare.records import Record, records
+from snpkit.data.rows import WrongRow, split_named
 from snpkit.errors import AnnotationError, UserError, explained
 from snpkit.video.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
@@ -26,6 +27,11 @@ class File(NamedTuple):
 
     path: Path
     below: str
+
+    @property
+    def name(self) -> str:
+        """Its name in lower case, by which it is recognised."""
+        return self.path.name.lower()
 
     @property
     def split(self) -> str | None:
@@ -53,28 +59,30 @@ class Reading:
         """The split of the rows; "train" where the file's name says none."""
         return self.file.split or "train"
 
-    def rows(
-        self, records: Iterable[Record], make: Callable[[Record], Iterable[VideoText]]
-    ) -> Iterator[VideoText]:
-        """The rows that `make` makes of each record; the error of any other one is reported."""
+    def records(self, key: str | None = None, columns: tuple[str, ...] = ()) -> Iterator[Record]:
+        """The file's records, as `records` says; those that cannot be read are reported."""
         record = None
-        for record in records:
-            try:
-                if isinstance(record.value, WrongRow):
-                    raise record.value
-                made = list(make(record))
-            except AnnotationError as error:
-                self.report(record, error)
+        for record in records(self.file.path, key, columns):
+            if isinstance(record.value, WrongRow):
+                self.report(record, record.value)
             else:
-                yield from made
+                yield record
         if record is None:
             raise AnnotationError(f"{self.file.path} holds no row; is it the right file?")
 
+    @contextmanager
+    def row(self, record: Record) -> Iterator[None]:
+        """Around what makes rows of a record: an error is reported, and the next record's turn."""
+        try:
+            yield
+        except AnnotationError as error:
+            self.report(record, error)
+
     def report(self, record: Record, error: AnnotationError) -> None:
         """Call `wrong` with a record's error, with file and place before it."""
-        place = f"{self.file.path}, {record.unit} {record.number}"
-        trap = getattr(error, "trap", "wrong row")
-        self.wrong(WrongRow(f"{place}: {str(error).rstrip('.')}.", trap, self.file.split or ""))
+        sentence = f"{self.file.path}, {record.unit} {record.number}: {error}"
+        sentence += "" if sentence.endswith((".", "?")) else "."
+        self.wrong(WrongRow(sentence, getattr(error, "trap", "wrong row"), self.file.split or ""))
 
     def identity(self, record: Record) -> str:
         """An id for a record that has none of its own: its file and its number."""
@@ -91,11 +99,9 @@ class Reading:
     def lookup(self, items: str, *, key: str, value: str) -> dict[str, str]:
         """One text by the name of each record in the list `items` of the JSON file."""
         found: dict[str, str] = {}
-        for record in json_items(self.file.path, items):
-            try:
-                found[name(record, key)] = text(record, value)
-            except WrongRow as error:
-                self.report(record, error)
+        for record in self.records(items):
+            with self.row(record):
+                found[record.name(key)] = record.text(value)
         return found
 
 

@@ -25,104 +25,69 @@ from snpkit.text import clean_caption, is_empty
 _BLOCK = 1 << 20  # bytes
 _DEEPEST = 100  # lists and objects in each other; the data sets have 6
 _LONGEST = 1 << 26  # bytes of one text
-_LARGEST = 200_000_000  # bytes of a file with NaN, which is held in memory as a whole
+_LARGEST = 200_000_000  # bytes of a file that ijson cannot read, which is held in memory
 # A text of JSON; of one that goes on behind the end its first mark, and a last backslash, are kept.
 _INNER = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
 _TEXT = re.compile(rb'"' + _INNER + rb'"|(")' + _INNER + rb"(\\?)\Z", re.DOTALL)
 # Half a character, which ijson makes a question mark of
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _HALF = re.compile(_HIGH + b"(?!" + _LOW + b")|(?<!" + rb"\\u[dD][89abAB].." + b")" + _LOW)
+# Outside of texts: at these, and at numbers that are or may be too large for it, ijson gives up.
+_NO_NUMBER = re.compile(rb"NaN|Infinity|[eE]\+?[0-9]{3}|[0-9]{19}")
 
 
 class Record(NamedTuple):
-    """One record and its place: `unit` and `number`, such as "line" 3 or "sentences item" 1."""
+    """One record and its place: `unit` and `number`, such as "line" 3 or "sentences item" 1.
+
+    The methods raise WrongRow where the record has no such field, or holds something else there.
+    """
 
     unit: str
     number: int
     value: Any
 
+    def field(self, *keys: str) -> Any:
+        """The value of the first of `keys` that the record's object has."""
+        if not isinstance(self.value, dict):
+            raise WrongRow("the record must be a JSON object")
+        for key in keys:
+            if key in self.value:
+                return self.value[key]
+        raise WrongRow(f'"{keys[0]}" is missing; add it or take the row out')
 
-def records(path: Path) -> Iterator[Record]:
-    """The objects of a .jsonl file, or the items of the outer list of a .json file."""
-    if path.suffix.lower() != ".jsonl":
-        yield from json_items(path)
-        return
-    with _opened(path) as file:
-        for number, line in enumerate(file, start=1):
-            line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-            if not line.strip():
-                continue
-            try:
-                value = decode_line(line)
-            except AnnotationError as error:
-                value = WrongRow(str(error))
-            yield Record("line", number, value)
+    def text(self, *keys: str) -> str:
+        """A field that must be text, without space around it."""
+        return _plain(self.field(*keys), keys[0])
+
+    def name(self, *keys: str) -> str:
+        """A field that names something: text or a whole number."""
+        value = self.field(*keys)
+        whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
+        return str(value) if whole else _plain(value, keys[0])
 
 
-def json_items(path: Path, key: str | None = None) -> Iterator[Record]:
-    """The items of the list `key` of the file's object; without a key, of the file's outer list.
+def records(path: Path, key: str | None = None, columns: tuple[str, ...] = ()) -> Iterator[Record]:
+    """The records of a file, by its suffix.
+
+    Of .jsonl each line's object; of .json the items of the outer list, or of the list `key` of the
+    outer object; of .csv, which must have these columns, the rows as {column: text}; of other
+    files the lines that are not blank, as text.
 
     Raises:
-        AnnotationError: not JSON, cut off, or without such a list that holds something.
+        AnnotationError: the file cannot be read, or not on from here; or it has no such list with
+            items or no such column.
     """
-    unit = "item" if key is None else f"{key} item"
-    number = 0
+    suffix = path.suffix.lower()
     with _opened(path) as file:
-        if _holds_constants(file):
-            items = _plain_items(path, file, key)
+        if suffix == ".json":
+            yield from _json_items(path, file, key)
+        elif suffix == ".jsonl":
+            yield from _json_lines(file)
+        elif suffix == ".csv":
+            yield from _table_rows(path, file, columns)
         else:
-            place = "item" if key is None else f"{key}.item"
-            items = ijson.items(file, place, use_float=True, buf_size=_BLOCK)
-        for number, value in enumerate(items, start=1):
-            yield Record(unit, number, value)
-    if not number:
-        wanted = "list" if key is None else f"list {key!r}"
-        raise AnnotationError(f"{path} has no {wanted} with items; is it the right file?")
-
-
-def table(path: Path, columns: tuple[str, ...]) -> Iterator[Record]:
-    """The rows of a .csv file with a header, as {column: text}.
-
-    Raises:
-        AnnotationError: a column is missing, or the file is no table.
-    """
-    with _opened(path) as opened, TextIOWrapper(opened, "utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file, restval=None, strict=True)
-        try:
-            rows.fieldnames = [cell.strip() for cell in rows.fieldnames or ()]
-            if missing := [name for name in columns if name not in rows.fieldnames]:
-                raise AnnotationError(f"{path} has no column {missing[0]!r}; is it the right file?")
-            for row in rows:
-                uneven = None in row or None in row.values()
-                value = WrongRow("it has more or fewer cells than the header") if uneven else row
-                yield Record("line", rows.line_num, value)
-        except csv.Error as error:
-            raise AnnotationError(f"{path}, line {rows.line_num}: {error}.") from None
-
-
-def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number, from 1, and text of each line that is not blank."""
-    with _opened(path) as opened, TextIOWrapper(opened, "utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield number, line.rstrip("\n")
-
-
-def field(record: Record, *keys: str) -> Any:
-    """The value of the first of `keys` that the record's object has, or WrongRow is raised."""
-    if isinstance(record.value, WrongRow):
-        raise record.value
-    if not isinstance(record.value, dict):
-        raise WrongRow("the record must be a JSON object")
-    for key in keys:
-        if key in record.value:
-            return record.value[key]
-    raise WrongRow(f'"{keys[0]}" is missing; add it or take the row out')
-
-
-def text(record: Record, *keys: str) -> str:
-    """A field that must be text, or WrongRow is raised."""
-    return plain(field(record, *keys), keys[0])
+            lines = enumerate(TextIOWrapper(file, "utf-8-sig"), start=1)
+            yield from (Record("line", n, line.rstrip("\n")) for n, line in lines if line.strip())
 
 
 def sentence(value: Any, name: str = "caption") -> str:
@@ -131,28 +96,15 @@ def sentence(value: Any, name: str = "caption") -> str:
     Raises:
         WrongRow: it is no text, or shows nothing.
     """
-    return plain(clean_caption(value) if isinstance(value, str) else value, name)
+    return _plain(clean_caption(value) if isinstance(value, str) else value, name)
 
 
-def plain(value: Any, key: str) -> str:
-    """A value that must be text, without space around it.
-
-    Raises:
-        WrongRow: it is no text, empty, or without any character that can be seen.
-    """
+def _plain(value: Any, key: str) -> str:
     if not isinstance(value, str):
         raise WrongRow(f'"{key}" is {shorten(value)}; it must be text')
     if is_empty(value):
         raise WrongRow(f'"{key}" is empty; write one or take the row out', f"empty {key}")
     return value.strip()
-
-
-def name(record: Record, *keys: str) -> str:
-    """A field that names something, text or a whole number, or WrongRow is raised."""
-    value = field(record, *keys)
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
-        return str(value)
-    return text(record, *keys)
 
 
 @contextmanager
@@ -172,8 +124,48 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise AnnotationError(f"{path} is not JSON, or it is cut off; fetch it anew.") from None
 
 
-def _holds_constants(file: IO[bytes]) -> bool:
-    """Whether a JSON file has NaN, Infinity or half a character; the place is then its start.
+def _json_lines(file: IO[bytes]) -> Iterator[Record]:
+    for number, line in enumerate(file, start=1):
+        line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+        if not line.strip():
+            continue
+        try:
+            value = decode_line(line)
+        except AnnotationError as error:
+            value = WrongRow(str(error))
+        yield Record("line", number, value)
+
+
+def _table_rows(path: Path, file: IO[bytes], columns: tuple[str, ...]) -> Iterator[Record]:
+    rows = csv.DictReader(TextIOWrapper(file, "utf-8-sig", newline=""), strict=True)
+    try:
+        rows.fieldnames = [cell.strip() for cell in rows.fieldnames or ()]
+        if missing := [name for name in columns if name not in rows.fieldnames]:
+            raise AnnotationError(f"{path} has no column {missing[0]!r}; is it the right file?")
+        for row in rows:
+            uneven = None in row or None in row.values()
+            value = WrongRow("it has more or fewer cells than the header") if uneven else row
+            yield Record("line", rows.line_num, value)
+    except csv.Error as error:
+        raise AnnotationError(f"{path}, line {rows.line_num}: {error}.") from None
+
+
+def _json_items(path: Path, file: IO[bytes], key: str | None) -> Iterator[Record]:
+    if _needs_memory(file):
+        items = _held_items(path, file, key)
+    else:
+        place = "item" if key is None else f"{key}.item"
+        items = ijson.items(file, place, use_float=True, buf_size=_BLOCK)
+    number = 0
+    for number, value in enumerate(items, start=1):
+        yield Record("item" if key is None else f"{key} item", number, value)
+    if not number:
+        wanted = "list" if key is None else f"list {key!r}"
+        raise AnnotationError(f"{path} has no {wanted} with items; is it the right file?")
+
+
+def _needs_memory(file: IO[bytes]) -> bool:
+    """Whether a JSON file holds what ijson cannot read or misreads; the place is then its start.
 
     ijson takes memory with the square of the depth of what it reads: that is limited here.
 
@@ -190,8 +182,7 @@ def _holds_constants(file: IO[bytes]) -> bool:
             raise ValueError
         opened = marks.find(b'"')  # a text that goes on in the next block
         marks, rest = (marks, b"") if opened < 0 else (marks[:opened], marks[opened:])
-        found = found or _HALF.search(block) is not None
-        found = found or b"NaN" in marks or b"Infinity" in marks
+        found = found or bool(_HALF.search(block) or _NO_NUMBER.search(marks))
         values = np.frombuffer(marks, np.uint8)
         steps = np.isin(values, list(b"[{")).astype(np.int64) - np.isin(values, list(b"]}"))
         if depth + steps.cumsum().max(initial=0) > _DEEPEST:
@@ -201,11 +192,12 @@ def _holds_constants(file: IO[bytes]) -> bool:
     return found
 
 
-def _plain_items(path: Path, file: IO[bytes], key: str | None) -> Iterator[Any]:
-    """The items of a list where NaN and Infinity stand among them: such an item is wrong."""
+def _held_items(path: Path, file: IO[bytes], key: str | None) -> Iterator[Any]:
+    """The items of a list, read as a whole; one with a number that is none is wrong."""
     content = file.read(_LARGEST + 1)
     if len(content) > _LARGEST:
-        raise AnnotationError(f"{path} holds NaN, Infinity or half a character; write null.")
+        problem = "holds NaN, Infinity, a number too large or half a character"
+        raise AnnotationError(f"{path} {problem}; write null there.")
     value = json.loads(content)
     if key is not None and isinstance(value, dict):
         value = value.get(key)
@@ -214,4 +206,5 @@ def _plain_items(path: Path, file: IO[bytes], key: str | None) -> Iterator[Any]:
             json.dumps(item, allow_nan=False)
             yield item
         except ValueError:
-            yield WrongRow("the record holds NaN or Infinity, which are not JSON; write null")
+            problem = "the record holds NaN, Infinity or a number too large"
+            yield WrongRow(f"{problem}, which are not JSON; write null")

@@ -84,6 +84,7 @@ def test_a_hostile_pickle_does_nothing(tmp_path, protocol):
         pickle.dumps({"a": "text"}),
         pickle.dumps({"a": None}),
         pickle.dumps([["a"]]),
+        b"\x80\x02})" + b"\x85" * 1_000_000 + b"Ns.",  # tuples in each other as a key
     ],
 )
 def test_other_content_is_an_annotation_error(tmp_path, content):

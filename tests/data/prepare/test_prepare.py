@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -30,9 +31,7 @@ CASES = Path(__file__).parents[2] / "cases" / "annotations"
 # something that can be seen, and no space around it, which is taken off.
 LETTERS = st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp"), exclude_characters="&")
 CAPTION = (
-    st.text(LETTERS, min_size=1, max_size=30)
-    .map(str.strip)
-    .filter(lambda text: not is_empty(text))
+    st.text(LETTERS, min_size=1, max_size=30).map(str.strip).filter(lambda text: not is_empty(text))
 )
 PLAIN = ["a red kite falls", 'he said "stop", twice', "ein Mädchen läuft", "猫 und Hund"]
 every_builder = pytest.mark.parametrize(("name", "build"), BUILDERS)
@@ -249,6 +248,7 @@ def test_lists_of_msrvtt(tmp_path):
     wrong = []
     assert [row.caption for row in nine.rows(wrong.append)] == ["a dog", "a cat"]
     assert wrong[0].trap == "video without captions" and "line 3: 'video99'" in str(wrong[0])
+    assert str(wrong[0]).endswith("the list of another data set?")
     for path in tmp_path.glob("*.csv"):
         path.unlink()
     videos = [{"video_id": f"video{n}", "split": s} for n, s in enumerate(("validate", "other"))]
@@ -257,6 +257,38 @@ def test_lists_of_msrvtt(tmp_path):
     rows, wrong = read(tmp_path)
     assert [row.split for row in rows] == ["validation"]
     assert "sentences item 2: 'video1' has no split" in str(wrong[0])
+
+
+def test_a_second_official_file_of_msrvtt_is_named_and_not_read_twice(tmp_path):
+    def write(name, videos):
+        split = {n: ("train", "validate", "test")[n % 3] for n in videos}
+        listed = [{"video_id": f"video{n}", "split": split[n]} for n in videos]
+        sentences = [{"video_id": f"video{n}", "caption": "a", "sen_id": n} for n in videos]
+        write_json(tmp_path / name, {"videos": listed, "sentences": sentences})
+
+    write("videodatainfo_2017.json", range(6))
+    rows, wrong = read(tmp_path)
+    assert [row.split for row in rows] == ["train", "validation", "test"] * 2 and not wrong
+    write("train_val_videodatainfo.json", (0, 1, 3, 4))
+    rows, (passed,) = read(tmp_path)
+    assert sorted(row.id for row in rows) == sorted(f"video{n}:{n}" for n in range(6))
+    assert passed.trap == "files passed over" and str(passed).endswith(
+        "videodatainfo_2017.json: 4 sentences not read, as train_val_videodatainfo.json has "
+        "their videos."
+    )
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "-1.5E+400"])
+@pytest.mark.parametrize("name", ["train.json", "train.jsonl", "train/metadata.jsonl"])
+def test_a_number_that_is_none_is_one_wrong_row(name, number, tmp_path):
+    good = '{"caption": "a", "clip_name": "a", "file_name": "a.mp4", "duration": 1e5}'
+    rows = [good, good.replace("1e5", number), good]
+    (tmp_path / "train").mkdir()
+    content = "\n".join(rows) if name.endswith("l") else f"[{', '.join(rows)}]"
+    (tmp_path / name).write_text(content)
+    found, (wrong,) = read(tmp_path)
+    assert [row.extra["duration"] for row in found] == [1e5, 1e5]
+    assert re.search("(line|item) 2: .*; write null", str(wrong)) and wrong.trap == "wrong row"
 
 
 def test_the_published_retrieval_file_is_no_file_of_questions(tmp_path):
