@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-Told = list[tuple[str, str]]  # (video, caption) or (video, question) as a test wants them written
-SPLITS = (("train", "train"), ("val", "validation"), ("test", "test"))
+FIVE = ["one", "two", "three", "four", "five"]
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -29,6 +28,11 @@ def write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *rows])
+
+
+def expected(split: str, video: str, captions: list[str], **extra: Any) -> list[tuple]:
+    """A row for each caption; {n} in the name of its video is the caption's number."""
+    return [(split, video.format(n=n), caption, extra) for n, caption in enumerate(captions)]
 
 
 def msrvtt(root: Path, captions: list[str], name: str = "7k") -> list[tuple]:
@@ -55,10 +59,7 @@ def msrvtt(root: Path, captions: list[str], name: str = "7k") -> list[tuple]:
 
 def jsonl(root: Path, captions: list[str]) -> list[tuple]:
     """The reference's form of MSR-VTT."""
-    rows = [
-        {"caption": caption, "clip_name": f"video{number}", "sen_id": number}
-        for number, caption in enumerate(captions)
-    ]
+    rows = [{"caption": c, "clip_name": f"video{n}", "sen_id": n} for n, c in enumerate(captions)]
     write_lines(root / "train.jsonl", rows)
     write_lines(root / "test.jsonl", [rows[0] | {"retrieval_key": "ret0"}])
     read = [("train", f"videos/video{n}.mp4", c, {"sen_id": n}) for n, c in enumerate(captions)]
@@ -69,109 +70,65 @@ def caption_list(root: Path, captions: list[str]) -> list[tuple]:
     items = [{"video": "video3.mp4", "caption": captions, "duration": 9.5}]
     write_json(root / "msrvtt_ret_train9k.json", items)
     write_json(root / "msrvtt_ret_test1k.json", [{"video": "video4.mp4", "caption": captions[0]}])
-    read = [("train", "videos/video3.mp4", caption, {"duration": 9.5}) for caption in captions]
-    return [("test", "videos/video4.mp4", captions[0], {}), *read]
+    test = expected("test", "videos/video4.mp4", captions[:1])
+    return test + expected("train", "videos/video3.mp4", captions, duration=9.5)
 
 
 def choices(root: Path, captions: list[str]) -> list[tuple]:
-    options = [captions[0], "two", "three", "four", "five"]
-    rows = [
-        {
-            "qid": n,
-            "clip_name": "video1",
-            "title": caption,
-            "answer": str(n % 5),
-            "options": options,
-        }
-        for n, caption in enumerate(captions)
-    ]
+    row = {"clip_name": "video1", "answer": "3", "options": FIVE}
+    rows = [row | {"qid": n, "title": caption} for n, caption in enumerate(captions)]
     write_lines(root / "msrvtt_mc_test.jsonl", rows)
-    return [
-        (
-            "test",
-            "videos/video1.mp4",
-            options[n % 5],
-            {"question": c, "options": options, "label": n % 5, "answer": options[n % 5]},
-        )
-        for n, c in enumerate(captions)
-    ]
+    extra = {"options": FIVE, "label": 3, "answer": "four"}
+    return [("test", "videos/video1.mp4", "four", {"question": c} | extra) for c in captions]
 
 
 def choices_list(root: Path, captions: list[str]) -> list[tuple]:
-    options = [captions[0], "two", "three", "four", "five"]
-    rows = [{"video": "video1.mp4", "caption": options, "answer": 0} for _ in captions]
+    options = [captions[0], *FIVE[1:]]
+    rows = [{"video": "video1.mp4", "caption": options, "answer": 0}] * len(captions)
     write_json(root / "msrvtt_mc_test.json", rows)
     extra = {"question": "", "options": options, "label": 0, "answer": options[0]}
-    return [("test", "videos/video1.mp4", options[0], extra) for _ in captions]
+    return expected("test", "videos/video1.mp4", options[:1], **extra) * len(captions)
 
 
 def questions(root: Path, captions: list[str]) -> list[tuple]:
     """Answers "yes" (label 1), "no" (0) and, at the end, one outside the label set."""
-    answers = [("no", "yes")[n % 2] for n in range(len(captions))]
-    answers[-1] = "a purple elephant"
-    rows = [
-        {"question": c, "answer": a, "video_id": "video2", "answer_type": "what"}
-        for c, a in zip(captions, answers, strict=True)
-    ]
-    write_lines(root / "train.jsonl", rows)
+    answers = [("no", "yes")[n % 2] for n in range(len(captions) - 1)] + ["a purple elephant"]
+    rows = [{"question": c, "answer": a, "answer_type": "what"}
+            for c, a in zip(captions, answers, strict=True)]  # fmt: skip
+    write_lines(root / "train.jsonl", [row | {"video_id": "video2"} for row in rows])
     write_json(root / "train_ans2label.json", {"yes": 1, "no": 0})
-    return [
-        (
-            "train",
-            "videos/video2.mp4",
-            c,
-            {
-                "question": c,
-                "answer": a,
-                "answer_type": "what",
-            },
-        )
-        for c, a in zip(captions, answers, strict=True)
-    ]
+    return [("train", "videos/video2.mp4", row["question"], row) for row in rows]
 
 
 def questions_labelled(root: Path, captions: list[str]) -> list[tuple]:
     rows = [{"caption": c, "clip_name": "video2", "label": n} for n, c in enumerate(captions)]
     write_lines(root / "val.jsonl", rows)
     write_json(root / "train_ans2label.json", {"no": 0, "yes": 1})
-    answers = ["no", "yes", *[None] * len(captions)]
-    return [
-        (
-            "validation",
-            "videos/video2.mp4",
-            c,
-            {"question": c} | ({"answer": answers[n]} if n < 2 else {"label": -1}),
-        )
-        for n, c in enumerate(captions)
-    ]
+    answers = [{"answer": "no"}, {"answer": "yes"}, *[{"label": -1}] * (len(captions) - 2)]
+    return [("validation", "videos/video2.mp4", c, {"question": c} | answer)
+            for c, answer in zip(captions, answers, strict=True)]  # fmt: skip
 
 
 def questions_original(root: Path, captions: list[str]) -> list[tuple]:
     """MSVD's original files: numbered videos and their mapping; no label set."""
-    rows = [
-        {"answer": "cat", "id": n, "question": c, "video_id": 1301} for n, c in enumerate(captions)
-    ]
-    write_json(root / "train_qa.json", rows)
+    row = {"answer": "cat", "video_id": 1301}
+    write_json(root / "train_qa.json", [row | {"question": c} for c in captions])
     (root / "youtube_mapping.txt").write_text("-4wsuPCjDBc_5_15 vid1301\nabc vid2\n")
-    extra = {"answer": "cat"}
     video = "videos/-4wsuPCjDBc_5_15.mp4"
-    return [("train", video, c, {"question": c} | extra) for c in captions]
+    return [("train", video, c, {"question": c, "answer": "cat"}) for c in captions]
 
 
 def msvd(root: Path, captions: list[str]) -> list[tuple]:
     video = "-4wsuPCjDBc_5_15"
     words = {video: [c.split() for c in captions], "other_1_2": [["not", "asked"]]}
-    with open(root / "raw-captions.pkl", "wb") as file:
-        pickle.dump(words, file, protocol=2)
+    (root / "raw-captions.pkl").write_bytes(pickle.dumps(words, protocol=2))
     (root / "train_list.txt").write_text(f"{video}\n")
-    return [("train", f"YouTubeClips/{video}.mp4", " ".join(c.split()), {}) for c in captions]
+    return expected("train", f"YouTubeClips/{video}.mp4", [" ".join(c.split()) for c in captions])
 
 
 def didemo(root: Path, captions: list[str]) -> list[tuple]:
-    items = [
-        {"video": "1@N0_2.mov", "description": c, "times": [[0, 0], [1, 2]], "num_segments": 6}
-        for c in captions
-    ]
+    row = {"video": "1@N0_2.mov", "times": [[0, 0], [1, 2]], "num_segments": 6}
+    items = [row | {"description": c} for c in captions]
     items.insert(1, {"video": "second.mp4", "description": "between", "times": []})
     write_json(root / "val_data.json", items)
     times = [[[0, 0], [1, 2]]] * len(captions)
@@ -181,27 +138,22 @@ def didemo(root: Path, captions: list[str]) -> list[tuple]:
 
 def webvid(root: Path, captions: list[str]) -> list[tuple]:
     header = ["videoid", "contentUrl", "duration", "page_dir", "name"]
-    rows = [
-        [n, f"https://example.org/{n}.mp4", "PT00H01M05S", "000001_000050", c]
-        for n, c in enumerate(captions)
-    ]
+    url, folder = "https://example.org/1.mp4", "000001_000050"
+    rows = [[n, url, "PT00H01M05S", folder, c] for n, c in enumerate(captions)]
     write_csv(root / "results_2M_train.csv", header, rows)
-    return [
-        ("train", f"videos/000001_000050/{n}.mp4", c, {"duration": 65})
-        for n, c in enumerate(captions)
-    ]
+    return expected("train", f"videos/{folder}/{{n}}.mp4", captions, duration=65)
 
 
 def cc3m(root: Path, captions: list[str]) -> list[tuple]:
     url = "https://example.org/a.jpg"
     lines = "".join(f"{c}\t{url}\n" for c in captions)
     (root / "Train_GCC-training.tsv").write_text(lines, encoding="utf-8")
-    return [("train", f"train/00000/{n:09d}.jpg", c, {"url": url}) for n, c in enumerate(captions)]
+    return expected("train", "train/00000/{n:09d}.jpg", captions, url=url)
 
 
 def image_list(root: Path, captions: list[str]) -> list[tuple]:
     write_json(root / "cc3m_train.json", [{"image": "a/b.jpg", "caption": c} for c in captions])
-    return [("train", "images/a/b.jpg", c, {}) for c in captions]
+    return expected("train", "images/a/b.jpg", captions)
 
 
 def coco(root: Path, captions: list[str]) -> list[tuple]:
@@ -211,44 +163,34 @@ def coco(root: Path, captions: list[str]) -> list[tuple]:
         "annotations": [{"image_id": 9, "id": n, "caption": c} for n, c in enumerate(captions)],
     }
     write_json(root / "annotations" / "captions_val2017.json", data)
-    return [("validation", "images/000000000009.jpg", c, {}) for c in captions]
+    return expected("validation", "images/000000000009.jpg", captions)
 
 
 def visual_genome(root: Path, captions: list[str]) -> list[tuple]:
     box = {"x": 1, "y": 2, "width": 3, "height": 4}
     regions = [{"region_id": n, "image_id": 7, "phrase": c} | box for n, c in enumerate(captions)]
     write_json(root / "region_descriptions.json", [{"id": 7, "regions": regions}])
-    return [("train", "VG_100K/7.jpg", c, {"box": [1, 2, 3, 4]}) for c in captions]
+    return expected("train", "VG_100K/7.jpg", captions, box=[1, 2, 3, 4])
 
 
 def reference(root: Path, captions: list[str]) -> list[tuple]:
-    rows = [
-        {"caption": c, "clip_name": f"a/{n}", "sen_id": n, "label": 1}
-        | ({"type": "image"} if n % 2 else {"type": "video", "start": 0.5, "end": 2})
-        for n, c in enumerate(captions)
-    ]
+    kinds = [{"type": "video", "start": 0.5, "end": 2}, {"type": "image"}]
+    row = {"sen_id": 3, "label": 1}
+    rows = [row | kinds[n % 2] | {"caption": c, "clip_name": f"a/{n}"}
+            for n, c in enumerate(captions)]  # fmt: skip
     write_lines(root / "train.jsonl", rows)
-    return [
-        (
-            "train",
-            f"images/a/{n}.jpg" if n % 2 else f"videos/a/{n}.mp4",
-            c,
-            {"sen_id": n, "reference_label": 1},
-        )
-        for n, c in enumerate(captions)
-    ]
+    extra = {"sen_id": 3, "reference_label": 1}
+    paths = "videos/a/{n}.mp4", "images/a/{n}.jpg"
+    return [("train", paths[n % 2].format(n=n), c, extra) for n, c in enumerate(captions)]
 
 
 def video_folder(root: Path, captions: list[str]) -> list[tuple]:
     """Hugging Face's VideoFolder: a folder for each split."""
+    rows = [{"file_name": f"{n}.mp4", "text": c, "more": 7} for n, c in enumerate(captions)]
     for split in ("dev", "train"):
-        rows = [{"file_name": f"{n}.mp4", "text": c, "more": n} for n, c in enumerate(captions)]
         write_lines(root / split / "metadata.jsonl", rows)
-    return [
-        (kind, f"{split}/{n}.mp4", c, {"more": n})
-        for split, kind in (("dev", "validation"), ("train", "train"))
-        for n, c in enumerate(captions)
-    ]
+    dev = expected("validation", "dev/{n}.mp4", captions, more=7)
+    return dev + expected("train", "train/{n}.mp4", captions, more=7)
 
 
 # (the data set as it is recognised, what writes it): each in all forms that are published
