@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from snpkit.cli import main
+from tests.video.films import write_film
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +17,13 @@ def tiny_run(tmp_path_factory) -> Path:
     folders = ["--data", str(root / "corpus"), "--output", str(root / "run")]
     assert main(["run", *sizes, *folders, "--workers", "1"]) == 0
     return root
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory) -> list[Path]:
+    """Four short films that differ in what they hold."""
+    folder = tmp_path_factory.mktemp("films")
+    return [write_film(folder / f"{n}.mp4", 6 + n, 64, 64) for n in range(4)]
 
 
 @pytest.fixture

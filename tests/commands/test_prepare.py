@@ -8,16 +8,9 @@ import pytest
 
 from snpkit.cli import main
 from tests.data.prepare.builders import write_csv, write_json, write_lines
-from tests.video.films import write_film
 
 STEPS = ("optimisation.total_steps=2", "optimisation.warmup_steps=1", "data.batch_size=4")
 SAID = ["a red kite falls", "a dog runs to the left", "two cats sleep", "a ball is thrown"]
-
-
-@pytest.fixture(scope="session")
-def films(tmp_path_factory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("films")
-    return [write_film(folder / f"{n}.mp4", 6 + n, 64, 64) for n in range(4)]
 
 
 def place(films: list[Path], root: Path, count: int) -> None:

@@ -8,25 +8,7 @@ import pytest
 from PIL import Image
 
 from snpkit.cli import main
-from tests.data.prepare.builders import (
-    msrvtt,
-    questions,
-    webvid,
-    write_csv,
-    write_json,
-    write_lines,
-)
-from tests.video.films import write_film
-
-
-@pytest.fixture(scope="session")
-def films(tmp_path_factory) -> list[Path]:
-    """Films that differ in what they hold."""
-    folder = tmp_path_factory.mktemp("films")
-    paths = [folder / f"{number}.mp4" for number in range(4)]
-    for number, path in enumerate(paths):
-        write_film(path, 4 + number, 64, 64)
-    return paths
+from tests.data.prepare.builders import msrvtt, questions, write_csv, write_json, write_lines
 
 
 @pytest.fixture
@@ -65,6 +47,10 @@ def test_a_healthy_set_is_counted(healthy, capsys, verified):
         "  no problems; 3 videos decoded",
     ]
     assert verified(healthy, "--decode", "0", "--duplicates") == (0, {})
+    shutil.copy(healthy / "MSRVTT_train.7k.csv", healthy / "MSRVTT_train.9k.csv")
+    assert main(["verify", str(healthy)]) == 0
+    out = capsys.readouterr().out
+    assert ": msrvtt-7k\n" in out and ": msrvtt-9k\n" in out
 
 
 def test_missing_empty_and_unreadable_files(healthy, verified):
@@ -96,51 +82,37 @@ def test_so_many_are_decoded_of_each_split(tmp_path, films, capsys):
 
 
 def test_a_folder_of_frames_is_not_missing(tmp_path, verified):
-    rows = [
-        {"id": name, "video": name, "caption": "a dog", "split": "train"}
-        for name in ("a", "b", "c")
-    ]
-    write_lines(tmp_path / "manifest.jsonl", rows)
+    row = {"caption": "a dog", "split": "train"}
+    write_lines(tmp_path / "manifest.jsonl", [row | {"id": n, "video": n} for n in "abc"])
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         Image.new("RGB", (32, 32)).save(tmp_path / name / "1.png")
     (tmp_path / "c").mkdir()
-    status, found = verified(tmp_path, "--duplicates")
-    assert (status, found) == (1, {("missing file", "train"): ["c"]})
+    assert verified(tmp_path, "--duplicates") == (1, {("missing file", "train"): ["c"]})
 
 
 def test_a_video_in_two_splits(healthy, verified):
     write_csv(healthy / "MSRVTT_train.7k.csv", ["video_id"], [["video0"], ["video1"], ["video10"]])
-    status, found = verified(healthy)
-    assert status == 1
-    assert found == {("video in two splits", ""): ["videos/video10.mp4 (test, train)"]}
+    kind = ("video in two splits", "")
+    assert verified(healthy) == (1, {kind: ["videos/video10.mp4 (test, train)"]})
 
 
 @pytest.mark.parametrize("name", ["msrvtt_ret_test1k.json", "test.json"])
-def test_a_1ka_test_list_with_twenty_captions_a_video(tmp_path, verified, name):
+def test_twenty_captions_a_video_in_the_1ka_test_list_and_in_the_full_one(tmp_path, verified, name):
     items = [{"video": f"video{n}.mp4", "caption": ["a"] * (20 - 19 * n)} for n in range(2)]
     write_json(tmp_path / name, items)
-    status, found = verified(tmp_path, *(["--as", "msrvtt"] if name == "test.json" else []))
-    assert status == 1
+    status, found = verified(tmp_path, "--as", "msrvtt")
     kind = "several captions per 1k-A test video"
-    assert found[kind, "test"] == ["videos/video0.mp4 (20)"]
-
-
-def test_a_full_test_list_may_have_twenty_captions(tmp_path, verified):
+    assert status == 1 and found[kind, "test"] == ["videos/video0.mp4 (20)"]
     items = [{"video": f"video{n}.mp4", "caption": ["a", "b"]} for n in range(1001)]
-    write_json(tmp_path / "test.json", items)
-    assert set(verified(tmp_path)[1]) == {("missing file", "test")}
+    write_json(tmp_path / name, items)
+    assert set(verified(tmp_path, "--as", "msrvtt")[1]) == {("missing file", "test")}
 
 
 def test_multiple_choice_traps(tmp_path, verified):
     row = {"clip_name": "video1", "title": "", "answer": "4", "options": list("abcde")}
-    bad = [
-        row | {"answer": 5},
-        row | {"answer": "-1"},
-        row | {"options": list("abcdef")},
-        row | {"options": ["a", "b", " ", "d", "e"]},
-    ]
-    write_lines(tmp_path / "msrvtt_mc_test.jsonl", [row, *bad])
+    bad = [{"answer": 5}, {"answer": "-1"}, {"options": list("abcdef")}, {"options": list("ab de")}]
+    write_lines(tmp_path / "msrvtt_mc_test.jsonl", [row, *(row | change for change in bad)])
     status, found = verified(tmp_path)
     assert status == 1
     found.pop(("missing file", "test"))
@@ -172,14 +144,9 @@ def test_answers_outside_the_label_set_are_a_note_until_they_are_most(healthy, v
 def test_wrong_rows_are_named_and_the_others_counted(tmp_path, capsys, verified):
     (tmp_path / "a.mp4").mkdir()  # a folder is no film
     good = {"id": "1", "video": "b.mp4", "caption": "a", "split": "train"}
-    bad = [
-        {"caption": " "},
-        {"video": "../x.mp4"},
-        {"start": -1},
-        {},
-        {"id": "2", "video": "a.mp4"},
-    ]
-    write_lines(tmp_path / "manifest.jsonl", [good, *(good | change for change in bad)])
+    bad = [{"caption": " "}, {"video": "../x.mp4"}, {"start": -1}, {}]
+    rows = [good, *(good | change for change in bad), good | {"id": "2", "video": "a.mp4"}]
+    write_lines(tmp_path / "manifest.jsonl", rows)
     status, found = verified(tmp_path)
     assert status == 1
     assert {key: len(names) for key, names in found.items()} == {
@@ -205,11 +172,9 @@ def test_a_file_that_is_cut_off(healthy, verified):
 def test_the_same_content_under_two_names(healthy, verified):
     videos = healthy / "videos"
     shutil.copy(videos / "video0.mp4", videos / "video1.mp4")
-    status, found = verified(healthy, "--duplicates")
-    assert (status, found) == (
-        0,
-        {("duplicate files", "train"): ["videos/video0.mp4 = videos/video1.mp4"]},
-    )
+    kind = ("duplicate files", "train")
+    found = {kind: ["videos/video0.mp4 = videos/video1.mp4"]}
+    assert verified(healthy, "--duplicates") == (0, found)
     shutil.copy(videos / "video0.mp4", videos / "video10.mp4")
     status, found = verified(healthy, "--duplicates")
     assert status == 1 and len(found["same content in two splits", ""]) == 1
@@ -223,13 +188,6 @@ def test_the_rest_of_many_names_is_counted(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[3].startswith("  PROBLEM  1,234 x missing file in train: ")
     assert lines[7:] == ["           and 1,231 more", "  1,234 problems; 0 videos decoded"]
-
-
-def test_several_data_sets_in_one_folder(healthy, capsys):
-    shutil.copy(healthy / "MSRVTT_train.7k.csv", healthy / "MSRVTT_train.9k.csv")
-    assert main(["verify", str(healthy)]) == 0
-    out = capsys.readouterr().out
-    assert ": msrvtt-7k\n" in out and ": msrvtt-9k\n" in out
 
 
 def test_a_manifest_by_its_name_and_videos_that_come_later(tmp_path, films, verified):
@@ -248,26 +206,24 @@ def test_a_manifest_by_its_name_and_videos_that_come_later(tmp_path, films, veri
     assert ("missing file", "train") not in found
 
 
-def test_a_folder_of_which_no_row_can_be_read(tmp_path, verified, said):
-    (tmp_path / "train_qa.json").write_text('[{"question": 1}]')
+@pytest.mark.parametrize(
+    ("content", "kind"), [('[{"question": 1}]', "wrong row"), ("[]", "damaged file")]
+)
+def test_a_folder_of_which_no_row_can_be_read(tmp_path, verified, content, kind):
+    (tmp_path / "train_qa.json").write_text(content)
     status, found = verified(tmp_path)
-    assert status == 1 and set(found) == {("wrong row", "train")}
-    (tmp_path / "train_qa.json").write_text("[]")
-    status, found = verified(tmp_path)
-    assert status == 1 and set(found) == {("damaged file", "train")}
+    assert status == 1 and set(found) == {(kind, "train")}
 
 
 def test_what_is_no_data_set(tmp_path, said):
-    for bad in ("-5", "-2"):
-        status, problem = said("verify", tmp_path, "--decode", bad)
-        assert status == 2 and f"--decode is {bad}" in problem
-    status, problem = said("verify", tmp_path / "none")
-    assert status == 2 and "is no folder" in problem
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "notes.txt").write_text("a")
-    status, problem = said("verify", tmp_path)
-    assert status == 2 and "holds no data set" in problem
-    status, problem = said("verify", tmp_path, "--as", "imagenet")
-    assert status == 2 and "choose one of videofolder, msrvtt-mc" in problem
-    webvid(tmp_path, ["a"])
-    assert said("verify", tmp_path)[0] == 1
+    for arguments, sentence in (
+        ((tmp_path, "--decode", "-2"), "--decode is -2"),
+        ((tmp_path / "none",), "is no folder"),
+        ((tmp_path,), "holds no data set"),
+        ((tmp_path, "--as", "imagenet"), "choose one of videofolder, msrvtt-mc"),
+        ((tmp_path / "config.json",), "is no manifest (.jsonl)"),
+    ):
+        status, problem = said("verify", *arguments)
+        assert status == 2 and sentence in problem

@@ -40,14 +40,11 @@ def msrvtt(root: Path, captions: list[str], name: str = "7k") -> list[tuple]:
     *trained, tested = captions
     videos = [f"video{number % 3}" for number in range(len(trained))]
     test = f"video{len(captions) + 7}"
-    sentences = [
-        {"caption": caption, "video_id": video, "sen_id": number}
-        for number, (video, caption) in enumerate(zip(videos, trained, strict=True))
-    ]
     # The file holds the sentences of all videos, those of the test too.
-    other = [{"caption": "not asked for", "video_id": test, "sen_id": len(trained)}]
+    every = zip([*videos, test], [*trained, "not asked for"], strict=True)
+    sentences = [{"caption": c, "video_id": v, "sen_id": n} for n, (v, c) in enumerate(every)]
     listed = [{"video_id": video, "split": "train", "id": 0} for video in {*videos, test}]
-    data = {"info": {"year": "2016"}, "videos": listed, "sentences": sentences + other}
+    data = {"info": {"year": "2016"}, "videos": listed, "sentences": sentences}
     write_json(root / "MSRVTT_data.json", data)
     names = [[video] for video in dict.fromkeys(videos)]
     write_csv(root / f"MSRVTT_train.{name}.csv", ["video_id"], names)
