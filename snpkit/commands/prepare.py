@@ -51,13 +51,16 @@ def prepare(
         raise UserError(f"{folder} holds several lists of {name}; choose with --variant: {names}.")
     if output.resolve() in {file.path.resolve() for file in chosen[0].files}:
         raise UserError(f"{output} is one of the files that are read; write manifest.jsonl.")
-    together = {"protocol": None, "yes": True, "no": False}[paragraphs]
-    options = {"strict": strict, "names": NAMES_SHOWN}
-    found = write_manifest(chosen[0], output, paragraphs=together, **options)
+    found = write_manifest(
+        chosen[0],
+        output,
+        paragraphs={"protocol": None, "yes": True, "no": False}[paragraphs],
+        strict=strict,
+        names=NAMES_SHOWN,
+    )
     for file in others:
-        if file.path.resolve() == output.resolve():  # of an earlier run
-            continue
-        found.add("files passed over", "", file.below)
+        if file.path.resolve() != output.resolve():  # else of an earlier run
+            found.add("files passed over", "", file.below)
     print(survey_text(folder, found))
     rows = sum(found.captions.values())
     left = f", {found.left_out:,} left out" if found.left_out else ""

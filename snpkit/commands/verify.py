@@ -9,7 +9,7 @@ from snpkit.errors import UserError
 from snpkit.text import format_table
 
 if TYPE_CHECKING:
-    from snpkit.data.prepare import DataSet, Finding, Survey
+    from snpkit.data.prepare import DataSet, Survey
     from snpkit.data.prepare.reading import File
 
 NAMES_SHOWN = 3  # for each finding
@@ -76,25 +76,18 @@ def _data_sets(
 
 def survey_text(data: Path, found: "Survey") -> str:
     """What was found in one data set, as lines of text."""
-    lines = [f"{data}: {found.data.title}"]
     counts = [
         [split, f"{each['captions']:,}", f"{each['videos']:,}"]
         for split, each in found.splits().items()
     ]
-    table = format_table([["split", "captions", "videos"], *counts])
-    lines += [f"  {line}" for line in table.splitlines()]
+    lines = format_table([["split", "captions", "videos"], *counts]).splitlines()
     for finding in found.findings():
-        lines += _finding_lines(finding)
-    problems = f"{found.problems:,} problems" if found.problems != 1 else "1 problem"
-    decoded = f"{found.decoded:,} videos decoded"
-    lines.append(f"  {problems if found.problems else 'no problems'}; {decoded}")
-    return "\n".join(lines)
-
-
-def _finding_lines(finding: "Finding") -> list[str]:
-    sort = "PROBLEM" if finding.problem else "note"
-    place = f" in {finding.split}" if finding.split else ""
-    lines = [f"  {sort:8} {finding.count:,} x {finding.kind}{place}: {finding.advice}"]
-    lines += [f"           {name}" for name in finding.names]
-    rest = finding.count - len(finding.names)
-    return [*lines, f"           and {rest:,} more"] if rest else lines
+        sort = "PROBLEM" if finding.problem else "note"
+        place = f" in {finding.split}" if finding.split else ""
+        lines.append(f"{sort:8} {finding.count:,} x {finding.kind}{place}: {finding.advice}")
+        rest = finding.count - len(finding.names)
+        more = [f"and {rest:,} more"] if rest else []
+        lines += [f"{'':9}{name}" for name in finding.names + more]
+    ending = {0: "no problems", 1: "1 problem"}.get(found.problems, f"{found.problems:,} problems")
+    lines.append(f"{ending}; {found.decoded:,} videos decoded")
+    return "\n  ".join([f"{data}: {found.data.title}", *lines])

@@ -190,11 +190,8 @@ def read_cc3m(reading: Reading) -> Iterator[VideoText]:
 
 def _columns(header: Sequence[str]) -> tuple[int, int] | None:
     """Where a header has captions and addresses; None = it is none, or does not say."""
-    found = []
-    for names in (_SAID, _ADDRESS_NAME):
-        found.append(next((n for n, cell in enumerate(header) if names.fullmatch(cell)), None))
-    said, url = found
+    said = [n for n, cell in enumerate(header) if _SAID.fullmatch(cell)]
+    urls = [n for n, cell in enumerate(header) if _ADDRESS_NAME.fullmatch(cell)]
     if len(header) == 2:  # one of the names is enough
-        said, url = (1 - url if said is None and url is not None else said), url
-        url = 1 - said if url is None and said is not None else url
-    return None if said is None or url is None or said == url else (said, url)
+        said, urls = said or [1 - n for n in urls], urls or [1 - n for n in said]
+    return (said[0], urls[0]) if said and urls and said[0] != urls[0] else None

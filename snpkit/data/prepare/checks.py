@@ -6,7 +6,6 @@ Of each row and video a number of 8 bytes is held, so that a set of millions fit
 import hashlib
 import os
 import re
-import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -104,10 +103,9 @@ class Survey:
                 yield row
         if not self.captions and not self.problems:
             self.add("no row", "", ", ".join(file.below for file in self.data.files))
-        if self._tests_1k():
-            for video, count in self._tested.items():
-                if count > 1:
-                    self.add("several captions per 1k-A test video", "test", f"{video} ({count})")
+        for video, count in self._tested.items() if self._tests_1k() else ():
+            if count > 1:
+                self.add("several captions per 1k-A test video", "test", f"{video} ({count})")
         self._compare_answers()
 
     def add(self, kind: str, split: str, name: str) -> None:
@@ -214,14 +212,11 @@ class Survey:
 
     def _bytes(self, row: VideoText) -> int | None:
         """The size of a row's file, or how much its folder holds; None = nothing there."""
-        path = os.path.join(self.data.root, row.video.replace("\\", "/"))
+        path = self.data.root / row.video.replace("\\", "/")
         try:
-            status = os.stat(path)
+            return path.stat().st_size if path.is_file() else len(os.listdir(path)) or None
         except (OSError, ValueError):
             return None
-        if stat.S_ISDIR(status.st_mode):
-            return (os.access(path, os.R_OK) and len(os.listdir(path))) or None
-        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def _first_rows(self) -> Iterator[VideoText]:
         """The first row of each video whose file is there, read anew."""

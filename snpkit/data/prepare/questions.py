@@ -34,7 +34,7 @@ def read_questions(
         labels: the label set, which gives the answers of numbers; None = they stay numbers.
         mapping: MSVD's `youtube_mapping.txt`; None = there is none.
     """
-    names = None if mapping is None else read_mapping(mapping)
+    names = None if mapping is None else _names(mapping)
     for record in reading.records():
         with reading.row(record):
             clip = record.name(*_VIDEO)
@@ -75,12 +75,8 @@ def read_choices(reading: Reading) -> Iterator[VideoText]:
             yield VideoText(key, video, answer, reading.split, extra=extra)
 
 
-def read_mapping(path: Path) -> dict[str, str]:
-    """`youtube_mapping.txt` as {"vid<number>": name of the file}.
-
-    Raises:
-        AnnotationError: a line is not "<name> vid<number>".
-    """
+def _names(path: Path) -> dict[str, str]:
+    """`youtube_mapping.txt` as {"vid<number>": name of the file}."""
     names: dict[str, str] = {}
     for _, line, content in records(path):
         clip, _, video = content.strip().rpartition(" ")

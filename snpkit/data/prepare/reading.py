@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -109,15 +109,15 @@ def annotation_files(root: Path) -> list[File]:
     """The files in a folder and the folders directly below that may hold annotations.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: there is no such folder, or one cannot be read.
     """
     if not root.is_dir():
         raise UserError(f"{root} is no folder; name the folder that holds the data set.")
     found = []
     for folder in ("", *_subfolders(root, "")):
-        with explained(f"Cannot read {root / folder}"), os.scandir(root / folder) as entries:
-            some = list(islice(entries, None if not folder else _ENTRIES))
-        for base in sorted(entry.name for entry in some):
+        with explained(f"Cannot read {root / folder}"):
+            _, files = _entries(root / folder, _ENTRIES if folder else None)
+        for base in files:
             path = root / folder / base
             if base.lower().endswith(ANNOTATIONS) and base[0] != "." and path.is_file():
                 found.append(File(path, folder + base))
@@ -139,7 +139,6 @@ class Locator:
         self.root = root
         self._inside = PathCheck(root)
         self._last = ""
-        self._folders: list[str] | None = None
         # Many captions in a row speak of the same video; thousands of folders may be listed.
         self.find = lru_cache(maxsize=1 << 16)(self._find)
         self._list = lru_cache(maxsize=256)(self._listed)
@@ -161,7 +160,7 @@ class Locator:
         keys = [base, *_stems(base), base.lower(), *_stems(base.lower())]
         # A literal name anywhere counts more than another suffix in the place looked at first.
         for key in keys:
-            for place in dict.fromkeys((self._last, *self._search())):
+            for place in dict.fromkeys((self._last, *self._folders)):
                 found = self._list(place + above, suffixes).get(key)
                 if found is not None:
                     self._last = place
@@ -172,8 +171,7 @@ class Locator:
     def _listed(self, folder: str, suffixes: tuple[str, ...]) -> dict[str, str]:
         """The files of a folder by their names, by these without suffix, and both in lower case."""
         try:
-            with os.scandir(self.root / folder) as entries:
-                files = sorted(entry.name for entry in entries if not _is_folder(entry))
+            _, files = _entries(self.root / folder)
         except (OSError, ValueError):
             return {}
         found = {file: file for file in files}
@@ -185,13 +183,12 @@ class Locator:
             found.setdefault(file.lower(), file)
         return found
 
-    def _search(self) -> list[str]:
+    @cached_property
+    def _folders(self) -> list[str]:
         """The root, its subfolders and theirs, each with a slash behind it."""
-        if self._folders is None:
-            first = list(islice(_subfolders(self.root, ""), _FOLDERS))
-            second = (below for folder in first for below in _subfolders(self.root, folder))
-            self._folders = ["", *first, *islice(second, max(_FOLDERS - len(first), 0))]
-        return self._folders
+        first = _subfolders(self.root, "")[:_FOLDERS]
+        second = (below for folder in first for below in _subfolders(self.root, folder))
+        return ["", *first, *islice(second, _FOLDERS - len(first))]
 
 
 def _stems(name: str) -> list[str]:
@@ -200,17 +197,21 @@ def _stems(name: str) -> list[str]:
     return [stem] if suffix == "." or suffix.lower() in _MEDIA else []
 
 
-def _is_folder(entry: os.DirEntry) -> bool:
+def _subfolders(root: Path, folder: str) -> list[str]:
     try:
-        return entry.is_dir()
-    except OSError:  # a link that leads round in a circle
-        return False
-
-
-def _subfolders(root: Path, folder: str) -> Iterator[str]:
-    try:
-        with os.scandir(root / folder) as entries:
-            names = sorted(entry.name for entry in islice(entries, _ENTRIES) if _is_folder(entry))
+        names, _ = _entries(root / folder, _ENTRIES)
     except OSError:
-        return
-    yield from (f"{folder}{name}/" for name in names if not name.startswith("."))
+        return []
+    return [f"{folder}{name}/" for name in names if not name.startswith(".")]
+
+
+def _entries(folder: Path, most: int | None = None) -> tuple[list[str], list[str]]:
+    """The names of the folders and of the files in a folder, each in order."""
+    folders, files = [], []
+    with os.scandir(folder) as entries:
+        for entry in islice(entries, most):
+            # `entry.is_dir` fails at a link that leads round in a circle.
+            linked = entry.is_symlink() and os.path.isdir(entry.path)
+            below = linked or entry.is_dir(follow_symlinks=False)
+            (folders if below else files).append(entry.name)
+    return sorted(folders), sorted(files)

@@ -38,20 +38,23 @@ def write_manifest(
         UserError: no row can be used, or with `strict` one cannot; nothing is written.
     """
     found = Survey(data, names)
-    rows: Iterable[VideoText] = found.rows()
-    if data.name == "didemo" if paragraphs is None else paragraphs:
-        rows = joined(rows)
-    prefix = paths_start(data.root, output)
-    prefix = f"{prefix}/" if prefix not in (None, ".") else ""
-    metadata = output.name == METADATA
+    together = data.name == "didemo" if paragraphs is None else paragraphs
+    start = paths_start(data.root, output)
+    prefix = f"{start}/" if start not in (None, ".") else ""
     with atomic_path(output) as part, open(part, "w", encoding="utf-8", newline="") as file:
-        for row in rows:
+        for row in joined(found.rows()) if together else found.rows():
             moved = replace(row, video=prefix + row.video) if prefix else row
             try:
-                file.write(encode_row(moved, metadata=metadata))
+                file.write(encode_row(moved, metadata=output.name == METADATA))
             except (TypeError, ValueError) as error:  # half a character in another field
                 found.drop(row, str(error))
-        _check(found, strict)
+        if not found.captions.total():
+            problems = [name for one in found.findings() if one.problem for name in one.names]
+            why = found.first or next(iter(problems), "its files hold none.")
+            raise UserError(f"No row of {data.root} can be used as {data.title}: {why}")
+        if strict and found.left_out:
+            first = found.first.rstrip(".")
+            raise UserError(f"{found.left_out:,} wrong rows, such as {first}; nothing was written.")
     if data.labels_file is not None and data.labels_file != labels_beside(output):
         AnswerLabels.load(data.labels_file).save(labels_beside(output))
     return found
@@ -77,13 +80,3 @@ def joined(rows: Iterable[VideoText]) -> Iterator[VideoText]:
         if "times" in extra:
             extra["times"] = [row.extra.get("times", []) for row in same]
         yield replace(first, caption=" ".join(row.caption for row in same), extra=extra)
-
-
-def _check(found: Survey, strict: bool) -> None:
-    if not found.captions.total():
-        problems = [name for one in found.findings() if one.problem for name in one.names]
-        why = found.first or next(iter(problems), "its files hold none.")
-        raise UserError(f"No row of {found.data.root} can be used as {found.data.title}: {why}")
-    if strict and found.left_out:
-        first = found.first.rstrip(".")
-        raise UserError(f"{found.left_out:,} wrong rows, such as {first}; nothing was written.")
