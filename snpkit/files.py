@@ -26,13 +26,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     full disk.
 
     Raises:
-        UserError: the file cannot be written (missing rights, full disk); names the path.
+        UserError: the file cannot be written (missing rights, full disk), or is a device or pipe,
+            which would be replaced; names the path.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with explained(f"Cannot write {path}", "free some space or choose another folder"):
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not (path.is_file() or path.is_dir()):
+                raise UserError(f"Cannot write {path}: it is a device or a pipe; name a file.")
             yield temporary
             # A rename may reach the disk before the data does; fsync first, so that a crash keeps
             # one of the two versions whole.

@@ -154,6 +154,15 @@ def test_a_pipe_in_place_of_a_list_is_one_sentence(name, tmp_path):
     assert path.name in str(refusal.value) and "\n" not in str(refusal.value)
 
 
+@needs_pipes
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    """As the superuser even /dev/stdout would be."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="pipe: it is a device or a pipe; name a file"):
+        write_json(tmp_path / "pipe", {})
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_a_json_file_has_a_limit(tmp_path):
     write_json(tmp_path / "long.json", "x" * 100)
     assert read_json(tmp_path / "long.json", most_bytes=103) == "x" * 100
