@@ -153,8 +153,7 @@ class FileRows(IndexedRows):
             return row
         except AnnotationError as error:
             place = f"{self.path}, line {self._line(file, number)}"
-            trap = getattr(error, "trap", "wrong row")
-            raise WrongRow(f"{place}: {str(error).rstrip('.')}.", trap) from None
+            raise WrongRow.at(place, error) from None
 
     def _line(self, file: IO[bytes], number: int) -> int:
         left, line = int(self._starts[number]), 1

@@ -46,6 +46,13 @@ class WrongRow(AnnotationError):
         super().__init__(message)
         self.trap, self.split = trap, split
 
+    @classmethod
+    def at(cls, place: str, error: AnnotationError, split: str = "") -> "WrongRow":
+        """The error of a row that stands at `place`, as a whole sentence."""
+        sentence = f"{place}: {error}"
+        sentence += "" if sentence.endswith((".", "?")) else "."
+        return cls(sentence, getattr(error, "trap", "wrong row"), split)
+
 
 @dataclass(frozen=True)
 class VideoText:
@@ -76,7 +83,7 @@ class VideoText:
 
     def __post_init__(self) -> None:
         for name in ("id", "video", "caption", "split"):
-            _check_text(name, getattr(self, name))
+            check_text(name, getattr(self, name))
         if self.kind not in _KINDS:
             raise AnnotationError(f'"kind" is {shorten(self.kind)}; it must be "video" or "image"')
         for name in ("start", "end"):
@@ -86,7 +93,7 @@ class VideoText:
         options = self.extra.get("options")  # of multiple choice; what else there is stays as it is
         for place, option in enumerate(options if isinstance(options, list) else ()):
             if isinstance(option, str):
-                _check_text(f"options[{place}]", option, "options")
+                check_text(f"options[{place}]", option, "options")
         taken = sorted(set(_FIELDS) & set(self.extra))
         if taken:
             raise AnnotationError(f'"extra" holds {taken[0]!r}, which is the name of a field')
@@ -214,7 +221,7 @@ def shorten(value: Any) -> str:
 
 def _from_metadata(row: dict[str, Any], number: int, split: str | None) -> dict[str, Any]:
     name = row["file_name"]
-    _check_text("file_name", name)
+    check_text("file_name", name)
     folder = name.rpartition("/")[0]
     made = {key: value for key, value in row.items() if key not in ("file_name", "text")}
     if "text" in row:
@@ -227,7 +234,8 @@ def _from_metadata(row: dict[str, Any], number: int, split: str | None) -> dict[
     return made
 
 
-def _check_text(name: str, value: Any, trap: str | None = None) -> None:
+def check_text(name: str, value: Any, trap: str | None = None) -> None:
+    """Raise AnnotationError, which names the field, where a value is no text or shows nothing."""
     if not isinstance(value, str):
         raise AnnotationError(f'"{name}" is {shorten(value)}; it must be text')
     try:
@@ -236,7 +244,7 @@ def _check_text(name: str, value: Any, trap: str | None = None) -> None:
         raise AnnotationError(f'"{name}" holds half a character (a lone surrogate)') from None
     if is_empty(value):
         trap = trap or f"empty {name}"
-        raise WrongRow(f'"{name}" is empty; write one or take the line out', trap)
+        raise WrongRow(f'"{name}" is empty; write one or take the row out', trap)
 
 
 def _check_seconds(name: str, value: Any) -> None:

@@ -197,7 +197,7 @@ def test_a_manifest_by_its_name_and_videos_that_come_later(tmp_path, films, veri
     found = verified(tmp_path / "mine.jsonl")[1]
     assert found.pop(("empty caption", ""))[0].startswith(f"{tmp_path}/mine.jsonl, line 3: ")
     assert found.pop(("options", ""))[0].endswith(
-        'line 2: "options[1]" is empty; write one or take the line out.'
+        'line 2: "options[1]" is empty; write one or take the row out.'
     )
     assert found == {("missing file", "train"): ["a.mp4"]}
     (tmp_path / "videos").mkdir()

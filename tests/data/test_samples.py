@@ -105,7 +105,7 @@ def test_a_path_that_leaves_is_refused_after_rows_that_stay(tmp_path, video):
         (GOOD | {"start": "1"}, '"start" is'),
         (GOOD | {"start": True}, '"start" is True'),
         (GOOD | {"start": -1}, '"start" is -1'),
-        ('{"id": "1", "video": "a", "caption": "a", "split": "b", "end": 1e999}', '"end" is inf'),
+        ('{"id": "1", "video": "a", "caption": "a", "split": "b", "end": 1e999}', "holds 1e999"),
         (GOOD | {"start": 2, "end": 2.0}, '"end" is 2'),
         (GOOD | {"extra": 1, "video": "../a.mp4"}, "stay below"),
         (GOOD | {"video": "videos/.."}, "stay below"),

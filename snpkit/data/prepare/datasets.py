@@ -41,8 +41,6 @@ _VARIANT = re.compile(r"(?<!\d)(7k|9k|2m|10m|20\d\d)(?![0-9a-z])")
 # Data set and suffix -> what reads its files, where `read_captions` does not.
 _READERS: dict[tuple[str, str], Callable[[Reading], Iterator[VideoText]]] = {
     ("msrvtt", ".csv"): read.read_msrvtt_test,
-    ("msrvtt-mc", ".json"): read_choices,
-    ("msrvtt-mc", ".jsonl"): read_choices,
     ("cc3m", ".tsv"): read.read_cc3m,
     ("webvid", ".csv"): read.read_webvid,
 }
@@ -113,6 +111,8 @@ class DataSet:
             labels = AnswerLabels.load(self.labels_file) if self.labels_file else None
             mapping = self._beside(MAPPING, file) if self.name == "msvd-qa" else None
             yield from read_questions(reading, labels, mapping)
+        elif self.name == "msrvtt-mc":
+            yield from read_choices(reading)
         elif self.name == "msvd" and suffix == ".txt":
             captions = read_pickle(self._beside(PICKLE, file) or self.root / PICKLE)
             yield from read_msvd(reading, captions)

@@ -80,9 +80,8 @@ class Reading:
 
     def report(self, record: Record, error: AnnotationError) -> None:
         """Call `wrong` with a record's error, with file and place before it."""
-        sentence = f"{self.file.path}, {record.unit} {record.number}: {error}"
-        sentence += "" if sentence.endswith((".", "?")) else "."
-        self.wrong(WrongRow(sentence, getattr(error, "trap", "wrong row"), self.file.split or ""))
+        place = f"{self.file.path}, {record.unit} {record.number}"
+        self.wrong(WrongRow.at(place, error, self.file.split or ""))
 
     def identity(self, record: Record) -> str:
         """An id for a record that has none of its own: its file and its number."""

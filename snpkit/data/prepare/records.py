@@ -17,10 +17,10 @@ from typing import IO, Any, NamedTuple
 import ijson
 import numpy as np
 
-from snpkit.data.rows import WrongRow, check_utf8, decode_line, shorten
+from snpkit.data.rows import WrongRow, check_text, check_utf8, decode_line
 from snpkit.errors import AnnotationError
 from snpkit.files import open_regular
-from snpkit.text import clean_caption, is_empty
+from snpkit.text import clean_caption
 
 _BLOCK = 1 << 20  # bytes
 _DEEPEST = 100  # lists and objects in each other; the data sets have 6
@@ -39,7 +39,7 @@ _NO_NUMBER = re.compile(rb"NaN|Infinity|[eE]\+?[0-9]{3}|[0-9]{19}")
 class Record(NamedTuple):
     """One record and its place: `unit` and `number`, such as "line" 3 or "sentences item" 1.
 
-    The methods raise WrongRow where the record has no such field, or holds something else there.
+    The methods raise AnnotationError where the record has no such field or something else in it.
     """
 
     unit: str
@@ -94,16 +94,13 @@ def sentence(value: Any, name: str = "caption") -> str:
     """A caption, question or option: text with HTML's entities (&amp;) decoded.
 
     Raises:
-        WrongRow: it is no text, or shows nothing.
+        AnnotationError: it is no text, or shows nothing.
     """
     return _plain(clean_caption(value) if isinstance(value, str) else value, name)
 
 
 def _plain(value: Any, key: str) -> str:
-    if not isinstance(value, str):
-        raise WrongRow(f'"{key}" is {shorten(value)}; it must be text')
-    if is_empty(value):
-        raise WrongRow(f'"{key}" is empty; write one or take the row out', f"empty {key}")
+    check_text(key, value)
     return value.strip()
 
 

@@ -53,7 +53,7 @@ def write_manifest(
             why = found.first or next(iter(problems), "its files hold none.")
             raise UserError(f"No row of {data.root} can be used as {data.title}: {why}")
         if strict and found.left_out:
-            first = found.first.rstrip(".")
+            first = found.first.rstrip(".?")
             raise UserError(f"{found.left_out:,} wrong rows, such as {first}; nothing was written.")
     if data.labels_file is not None and data.labels_file != labels_beside(output):
         AnswerLabels.load(data.labels_file).save(labels_beside(output))
