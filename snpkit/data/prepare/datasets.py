@@ -16,7 +16,8 @@ from snpkit.errors import AnnotationError, UserError
 
 METADATA = "metadata.jsonl"
 LABELS, MAPPING, PICKLE = "train_ans2label.json", "youtube_mapping.txt", "raw-captions.pkl"
-_OFFICIAL = r"msrvtt_data\.json|(\w+_)?videodatainfo(_\w+)?\.json"
+# The test videos of 2017 have no sentences.
+_OFFICIAL = r"msrvtt_data\.json|\w+_videodatainfo\.json|(train_|train_val_)?videodatainfo_\d+\.json"
 _SPLIT = f"({'|'.join(SPLITS.values())})"
 # Name of a data set -> names of its files, in lower case; a file belongs to the first that it fits.
 _TABLE = {

@@ -42,13 +42,7 @@ class File(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """One file being read: how its rows find their videos, and what is called with wrong ones.
-
-    Attributes:
-        locator: finds the videos below the data set's folder.
-        file: the file.
-        wrong: is called with the error of each row that is left out.
-    """
+    """A file, what finds its videos, and what is called with the error of each row left out."""
 
     locator: "Locator"
     file: File
@@ -72,7 +66,7 @@ class Reading:
 
     @contextmanager
     def row(self, record: Record) -> Iterator[None]:
-        """Around what makes rows of a record: an error is reported, and the next record's turn."""
+        """Around what makes rows of a record: its error is reported, and the next one is read."""
         try:
             yield
         except AnnotationError as error:

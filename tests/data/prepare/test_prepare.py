@@ -233,8 +233,10 @@ def test_a_second_official_file_of_msrvtt_is_named_and_not_read_twice(tmp_path):
     every = [{"video_id": f"video{n}", "split": ("train", "validate", "test")[n % 3],
               "caption": "a", "sen_id": n} for n in range(6)]  # fmt: skip
     write_json(tmp_path / "videodatainfo_2017.json", {"videos": every, "sentences": every})
+    write_json(tmp_path / "test_videodatainfo_2017.json", {"videos": every})
     rows, wrong = read(tmp_path)
     assert [row.split for row in rows] == ["train", "validation", "test"] * 2 and not wrong
+    assert [f.below for f in recognise(tmp_path)[1]] == ["test_videodatainfo_2017.json"]
     some = [row for row in every if row["split"] != "test"]
     write_json(tmp_path / "train_val_videodatainfo.json", {"videos": some, "sentences": some})
     rows, (passed,) = read(tmp_path)
