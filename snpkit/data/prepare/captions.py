@@ -76,9 +76,11 @@ def read_msrvtt(
                 video = record.name("video_id")
                 splits[video].add(listed.split)
                 unseen[video] = listed, record
+    undamaged: list[Reading] = []
     first: dict[str, Reading] = {}
     again: Counter[tuple[str, str]] = Counter()
-    for reading in readings:
+
+    def sentences(reading: Reading) -> Iterator[VideoText]:
         own = {} if lists else reading.lookup("videos", key="video_id", value="split")
         for record in reading.records("sentences"):
             with reading.row(record):
@@ -96,10 +98,14 @@ def read_msrvtt(
                     key += f":{split}" if len(wanted) > 1 else ""
                     said = sentence(record.field("caption"))
                     yield VideoText(key, reading.video(video), said, split)
+        undamaged.append(reading)
+
+    for reading in readings:
+        yield from reading.up_to_damage(sentences(reading))
     for (path, other), count in again.items():
         problem = f"{path}: {count:,} sentences not read, as {other} has their videos."
         readings[0].wrong(WrongRow(problem, "files passed over"))
-    for video, (listed, record) in unseen.items():
+    for video, (listed, record) in unseen.items() if undamaged == list(readings) else ():
         problem = f"{video!r} has no sentence; is it the list of another data set?"
         listed.report(record, WrongRow(problem, "video without captions"))
 

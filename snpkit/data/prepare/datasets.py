@@ -96,13 +96,13 @@ class DataSet:
             readings = [each for each in tables if "jsfusion" in each.file.name]
             lists = [each for each in tables if each not in readings]
             rows = read.read_msrvtt(official, lists, whole=not readings)
-            yield from _up_to_damage(rows, wrong)
+            yield from official[0].up_to_damage(rows)
         for reading in readings:
             file = reading.file
             if file.split is None and self.name not in ("manifest", "videofolder", "vg"):
                 problem = f"{file.path}: no word of its name says a split; its rows are of train"
                 wrong(WrongRow(f"{problem}.", "no split in the name"))
-            yield from _up_to_damage(self._read(reading), wrong, file.split)
+            yield from reading.up_to_damage(self._read(reading))
 
     def _read(self, reading: Reading) -> Iterator[VideoText]:
         file, suffix = reading.file, reading.file.path.suffix.lower()
@@ -216,13 +216,3 @@ def _variant(file: File) -> str:
     """The list that a file is of; "" = of each. The videos of 2016 and of 2017 are the same."""
     found = None if is_official(file) else _VARIANT.search(file.name)
     return found[1] if found else ""
-
-
-def _up_to_damage(
-    rows: Iterator[VideoText], wrong: Wrong, split: str | None = None
-) -> Iterator[VideoText]:
-    """The rows of a file up to where it cannot be read on, which `wrong` is called with."""
-    try:
-        yield from rows
-    except UserError as error:
-        wrong(WrongRow(str(error), "damaged file", split or ""))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from snpkit.data.manifest_rows import PathCheck
 from snpkit.data.prepare.records import Record, records
-from snpkit.data.rows import WrongRow, split_named
+from snpkit.data.rows import VideoText, WrongRow, split_named
 from snpkit.errors import AnnotationError, UserError, explained
 from snpkit.video.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
@@ -71,6 +71,13 @@ class Reading:
             yield
         except AnnotationError as error:
             self.report(record, error)
+
+    def up_to_damage(self, rows: Iterator[VideoText]) -> Iterator[VideoText]:
+        """The file's rows up to where it cannot be read on, which is reported."""
+        try:
+            yield from rows
+        except UserError as error:
+            self.wrong(WrongRow(str(error), "damaged file", self.file.split or ""))
 
     def report(self, record: Record, error: AnnotationError) -> None:
         """Call `wrong` with a record's error, with file and place before it."""

@@ -243,6 +243,9 @@ def test_a_second_official_file_of_msrvtt_is_named_and_not_read_twice(tmp_path):
     assert sorted(row.id for row in rows) == [f"video{n}:{n}" for n in range(6)]
     problem = "2017.json: 4 sentences not read, as train_val_videodatainfo.json has their videos."
     assert passed.trap == "files passed over" and str(passed).endswith(problem)
+    (tmp_path / "test_videodatainfo.json").write_text("[")  # damage in one hides no other
+    rows, wrong = read(tmp_path)
+    assert len(rows) == 6 and [error.trap for error in wrong] == ["damaged file", passed.trap]
 
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "-1.5E+400"])
