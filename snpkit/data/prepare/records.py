@@ -29,9 +29,10 @@ _LARGEST = 200_000_000  # bytes of a file that ijson cannot read, which is held 
 # A text of JSON; of one that goes on behind the end its first mark, and a last backslash, are kept.
 _INNER = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
 _TEXT = re.compile(rb'"' + _INNER + rb'"|(")' + _INNER + rb"(\\?)\Z", re.DOTALL)
-# Half a character, which ijson makes a question mark of
+# Half a character, which ijson makes a question mark of; what follows has to be known
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_HALF = re.compile(_HIGH + b"(?!" + _LOW + b")|(?<!" + rb"\\u[dD][89abAB].." + b")" + _LOW)
+_ALONE = b"(?!" + _LOW + b")(?=.{6})|(?<!" + rb"\\u[dD][89abAB].." + b")"
+_HALF = re.compile(_HIGH + _ALONE + _LOW, re.DOTALL)
 # Outside of texts: at these, and at numbers that are or may be too large for it, ijson gives up.
 _NO_NUMBER = re.compile(rb"NaN|Infinity|[eE]\+?[0-9]{3}|[0-9]{19}")
 
@@ -172,6 +173,7 @@ def _needs_memory(file: IO[bytes]) -> bool:
     begin = len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0
     file.seek(begin)
     depth, found, rest, length = 0, False, b"", 0
+    letters, numbers = bytes(18), b""  # the end of what was searched: two halves and a number
     while block := file.read(_BLOCK):
         marks = _TEXT.sub(rb"\1\2", rest + block)
         length = length + len(block) if rest and marks[:1] == b'"' else 0
@@ -179,14 +181,15 @@ def _needs_memory(file: IO[bytes]) -> bool:
             raise ValueError
         opened = marks.find(b'"')  # a text that goes on in the next block
         marks, rest = (marks, b"") if opened < 0 else (marks[:opened], marks[opened:])
-        found = found or bool(_HALF.search(block) or _NO_NUMBER.search(marks))
+        letters, numbers = letters[-18:] + block, numbers[-18:] + marks
+        found = found or bool(_HALF.search(letters, 7) or _NO_NUMBER.search(numbers))
         values = np.frombuffer(marks, np.uint8)
         steps = np.isin(values, list(b"[{")).astype(np.int64) - np.isin(values, list(b"]}"))
         if depth + steps.cumsum().max(initial=0) > _DEEPEST:
             raise ValueError
         depth += int(steps.sum())
     file.seek(begin)
-    return found
+    return found or bool(_HALF.search(letters[-18:] + bytes(6), 7))
 
 
 def _held_items(path: Path, file: IO[bytes], key: str | None) -> Iterator[Any]:

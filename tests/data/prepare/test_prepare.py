@@ -15,7 +15,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from snpkit.data.manifest_rows import PathCheck
-from snpkit.data.prepare import recognise, write_manifest
+from snpkit.data.prepare import recognise, records, write_manifest
 from snpkit.data.prepare.reading import File, Locator
 from snpkit.data.rows import VideoText, WrongRow, split_named
 from snpkit.data.samples import Manifest
@@ -99,6 +99,20 @@ def test_json_of_absurd_depth_or_length_takes_no_memory(tmp_path):
     said = '\\"' * 1_000_000  # ran for hours: each mark began a search of the whole text
     write_json(path, [{"caption": said + "NaN", "clip_name": "a"}])
     assert read(tmp_path)[0][0].caption == said + "NaN"
+
+
+@pytest.mark.parametrize(
+    ("said", "whole"),
+    [(r'"\ud83d\udc0d"', True), (r'"\ud83d-"', False), (r'"-\udc0d"', False), ("NaN", False)],
+)
+def test_where_a_block_of_json_ends_does_not_matter(said, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "_LARGEST", 9)  # nothing is held in memory
+    row = '{"clip_name": "a", "caption": ' + said + "}"
+    (tmp_path / "train.json").write_text(f"[{row}]")
+    for block in range(16, 64):
+        monkeypatch.setattr(records, "_BLOCK", block)
+        rows, wrong = read(tmp_path)
+        assert (len(rows), len(wrong)) == ((1, 0) if whole else (0, 1))
 
 
 @pytest.mark.parametrize(
