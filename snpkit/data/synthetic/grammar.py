@@ -23,8 +23,6 @@ from snpkit.data.synthetic.vocabulary import (
     tag,
 )
 
-COMMA: Tagged = (",", "PUNCT")
-IS: Tagged = ("is", "AUX")
 A: Tagged = ("a", "DET")
 
 
@@ -103,15 +101,30 @@ class _Phrases:
             words.append((scene.second["colour"], "ADJ"))
         return [*words, tag(choose(self.rng, NOUN_WORDS[scene.second["noun"]], 2.5))]
 
-    def thing(self, *, colour: bool = True, first: Tagged | None = None) -> list[Tagged]:
+    def fill(self, template: str) -> list[Tagged]:
+        """Words with tags are kept; words in capitals are replaced by phrases (see `SHAPES`)."""
+        verbs = {"VERB": 0, "VERBS": 1, "VERBING": 2}
+        found = []
+        for word in template.split():
+            if "/" in word:
+                found.append(tag(word))
+            elif word in verbs:
+                found += self._verb(verbs[word])
+            else:
+                found += getattr(self, word.lower()) if word in _FIXED else self._thing(word)
+        return found
+
+    def _thing(self, slot: str) -> list[Tagged]:
         """The main object: article, adjectives, noun."""
-        if first is None:
+        article, _, kind = slot.rpartition("_")
+        first = (article.lower(), "DET")
+        if not article:
             first = choose(self.rng, (A, ("the", "DET"), ("one", "NUM")), 5)
-        shade = self.colour if colour else []
+        shade = self.colour if kind == "THING" else []
         adjectives = [*self.texture, *shade] if self.rng.random() < 0.7 else [*shade, *self.texture]
         return [first, *self.size, *adjectives, *self.kind]
 
-    def verb(self, form: int) -> list[Tagged]:
+    def _verb(self, form: int) -> list[Tagged]:
         """The verb (0 = base, 1 = third person, 2 = -ing form) with its complement."""
         word, *complement = self.forms[form].split()
         words = [(word, "VERB"), *_phrase(" ".join(complement))]
@@ -122,87 +135,50 @@ def _phrase(text: str) -> list[Tagged]:
     return [tag(word) for word in text.split()]
 
 
-def _simple(p: _Phrases) -> list[Tagged]:
-    return [*p.thing(), *p.verb(1), *p.place]
+def _place_first(p: _Phrases) -> str:
+    comma = ",/PUNCT" if p.place and p.rng.random() < 0.5 else ""
+    ending = "VERBS" if p.rng.random() < 0.5 else "is/AUX VERBING"
+    return f"PLACE {comma} THING {ending}"
 
 
-def _progressive(p: _Phrases) -> list[Tagged]:
-    return [*p.thing(), IS, *p.verb(2), *p.place]
+def _we_see(p: _Phrases) -> str:
+    opening = "we/PRON see/VERB" if p.rng.random() >= 0.5 else "you/PRON can/AUX see/VERB"
+    ending = "VERBING" if p.rng.random() < 0.5 else "as/SCONJ it/PRON VERBS"
+    return f"{opening} THING {ending} PLACE"
 
 
-def _place_first(p: _Phrases) -> list[Tagged]:
-    comma = [COMMA] if p.place and p.rng.random() < 0.5 else []
-    ending = [*p.verb(1)] if p.rng.random() < 0.5 else [IS, *p.verb(2)]
-    return [*p.place, *comma, *p.thing(), *ending]
+def _something(p: _Phrases) -> str:
+    comma = ",/PUNCT" if p.place else ""
+    return f"PLACE {comma} something/PRON COLOUR ,/PUNCT A_SHAPE ,/PUNCT VERBS"
 
 
-def _fragment(p: _Phrases) -> list[Tagged]:
-    return [*p.thing(), *p.verb(2), *p.place]
-
-
-def _there_is(p: _Phrases) -> list[Tagged]:
-    opening = [("there", "PRON"), ("is", "VERB"), *p.thing(first=A)]
-    return [*opening, ("that", "PRON"), *p.verb(1), *p.place]
-
-
-def _look(p: _Phrases) -> list[Tagged]:
-    the = ("the", "DET")
-    opening = [("look", "VERB"), ("how", "SCONJ"), *p.thing(first=the)]
-    return [*opening, *p.verb(1), *p.place]
-
-
-def _we_see(p: _Phrases) -> list[Tagged]:
-    opening = [("we", "PRON"), ("see", "VERB")]
-    if p.rng.random() < 0.5:
-        opening = [("you", "PRON"), ("can", "AUX"), ("see", "VERB")]
-    if p.rng.random() < 0.5:
-        return [*opening, *p.thing(), *p.verb(2), *p.place]
-    return [*opening, *p.thing(), *_phrase("as/SCONJ it/PRON"), *p.verb(1), *p.place]
-
-
-def _watch(p: _Phrases) -> list[Tagged]:
-    return [("watch", "VERB"), *p.thing(), *p.verb(0), *p.place]
-
-
-def _colour_last(p: _Phrases) -> list[Tagged]:
-    opening = p.thing(colour=False, first=("the", "DET"))
-    return [*opening, ("that", "PRON"), *p.verb(1), *p.place, IS, *p.colour]
-
-
-def _and_it_is(p: _Phrases) -> list[Tagged]:
-    ending = _phrase("and/CCONJ it/PRON is/AUX")
-    return [*p.thing(colour=False), *p.verb(1), *p.place, COMMA, *ending, *p.colour]
-
-
-def _something(p: _Phrases) -> list[Tagged]:
-    comma = [COMMA] if p.place else []
-    thing = [("something", "PRON"), *p.colour, COMMA, *p.thing(colour=False, first=A), COMMA]
-    return [*p.place, *comma, *thing, *p.verb(1)]
-
-
-def _still(p: _Phrases) -> list[Tagged]:
+def _still(p: _Phrases) -> str:
     """A caption without the motion."""
     if p.rng.random() < 0.5:
-        start = _phrase(choose(p.rng, ("there/PRON is/VERB", "we/PRON see/VERB")))
-        return [*start, *p.thing(first=A), *p.relation, *p.place]
-    return [*p.thing(), *p.relation, *p.place]
+        start = choose(p.rng, ("there/PRON is/VERB", "we/PRON see/VERB"))
+        return f"{start} A_THING RELATION PLACE"
+    return "THING RELATION PLACE"
 
 
-Shape = Callable[[_Phrases], list[Tagged]]
+# Sentence shapes and how often each is used: templates, or functions that choose one. THING is the
+# object with any article, A_THING and THE_THING with that article; SHAPE is a thing without its
+# colour. VERB, VERBS and VERBING are the forms of the verb, with what belongs to it.
+_FIXED = ("PLACE", "COLOUR", "RELATION")
+Shape = str | Callable[[_Phrases], str]
 SHAPES: tuple[tuple[Shape, float], ...] = (
-    (_simple, 0.22),
-    (_progressive, 0.15),
+    ("THING VERBS PLACE", 0.22),
+    ("THING is/AUX VERBING PLACE", 0.15),
     (_place_first, 0.15),
-    (_fragment, 0.12),
-    (_there_is, 0.08),
-    (_look, 0.06),
+    ("THING VERBING PLACE", 0.12),
+    ("there/PRON is/VERB A_THING that/PRON VERBS PLACE", 0.08),
+    ("look/VERB how/SCONJ THE_THING VERBS PLACE", 0.06),
     (_we_see, 0.06),
-    (_watch, 0.04),
+    ("watch/VERB THING VERB PLACE", 0.04),
 )
 COLOUR_SHAPES: tuple[tuple[Shape, float], ...] = (
-    (_colour_last, 0.05),
+    ("THE_SHAPE that/PRON VERBS PLACE is/AUX COLOUR", 0.05),
     (_something, 0.04),
-    (_and_it_is, 0.03),
+    ("SHAPE VERBS PLACE ,/PUNCT and/CCONJ it/PRON is/AUX COLOUR", 0.03),
 )
 
 
@@ -223,6 +199,8 @@ def write_caption(
     shapes = SHAPES if omitted in ("colour", "noun") else (*SHAPES, *COLOUR_SHAPES)
     weights = np.array([weight for _, weight in shapes])
     shape = shapes[int(rng.choice(len(shapes), p=weights / weights.sum()))][0]
-    words = with_articles(_still(phrases) if omitted == "motion" else shape(phrases))
+    shape = _still if omitted == "motion" else shape
+    template = shape if isinstance(shape, str) else shape(phrases)
+    words = with_articles(phrases.fill(template))
     text = join_words([word for word, _ in words])
     return Caption(text=text, tags=tuple(words), named=frozenset(phrases.named))

@@ -43,10 +43,11 @@ class Course:
         return time / self.duration
 
 
-def _rest(time: np.ndarray, course: Course) -> np.ndarray:
-    state = np.empty((len(time), 6))
-    state[:] = (course.x, course.y, 1.0, 1.0, 0.0, 1.0)
-    return state
+def _states(time: np.ndarray, course: Course, **columns: np.ndarray | float) -> np.ndarray:
+    """States at rest where the course lies, but for some columns."""
+    rest = {"x": course.x, "y": course.y, "width": 1.0, "height": 1.0, "angle": 0.0, "opacity": 1.0}
+    values = np.broadcast_arrays(time, *(rest | columns).values())[1:]
+    return np.stack(values, axis=1)
 
 
 def _across(time: np.ndarray, course: Course) -> np.ndarray:
@@ -55,49 +56,37 @@ def _across(time: np.ndarray, course: Course) -> np.ndarray:
 
 def slides(time: np.ndarray, course: Course) -> np.ndarray:
     """From one side to the other at an even speed."""
-    state = _rest(time, course)
-    state[:, X] = _across(time, course)
-    return state
+    return _states(time, course, x=_across(time, course))
 
 
 def falls(time: np.ndarray, course: Course) -> np.ndarray:
     """From the top to the bottom, faster and faster."""
-    state = _rest(time, course)
     share = course.share(time)
-    state[:, Y] = 0.16 + 0.68 * (0.75 * share + 0.25 * share * np.abs(share))
-    return state
+    return _states(time, course, y=0.16 + 0.68 * (0.75 * share + 0.25 * share * np.abs(share)))
 
 
 def rises(time: np.ndarray, course: Course) -> np.ndarray:
     """From the bottom to the top."""
-    state = _rest(time, course)
-    state[:, Y] = 0.84 - 0.68 * course.share(time)
-    return state
+    return _states(time, course, y=0.84 - 0.68 * course.share(time))
 
 
 def bounces(time: np.ndarray, course: Course) -> np.ndarray:
     """Up and down; flattened for a moment where it hits the ground."""
-    state = _rest(time, course)
     height = np.abs(np.sin(np.pi * course.turns(time, 0.7)))
     flat = np.clip(1 - height / 0.35, 0, 1)  # squashed while it touches the ground
-    state[:, Y] = 0.76 - 0.46 * height + 0.06 * flat
-    state[:, WIDTH], state[:, HEIGHT] = 1 + 0.2 * flat, 1 - 0.24 * flat
-    return state
+    y = 0.76 - 0.46 * height + 0.06 * flat
+    return _states(time, course, y=y, width=1 + 0.2 * flat, height=1 - 0.24 * flat)
 
 
 def spins(time: np.ndarray, course: Course) -> np.ndarray:
     """Around its own centre."""
-    state = _rest(time, course)
-    state[:, ANGLE] = course.sign * 360 * course.turns(time, 1.1)
-    return state
+    return _states(time, course, angle=course.sign * 360 * course.turns(time, 1.1))
 
 
 def grows(time: np.ndarray, course: Course) -> np.ndarray:
     """Bigger by the same factor in the same time."""
-    state = _rest(time, course)
     size = 0.5 * (1.3 / 0.5) ** course.share(time)
-    state[:, WIDTH] = state[:, HEIGHT] = size
-    return state
+    return _states(time, course, width=size, height=size)
 
 
 def shrinks(time: np.ndarray, course: Course) -> np.ndarray:
@@ -107,61 +96,38 @@ def shrinks(time: np.ndarray, course: Course) -> np.ndarray:
 
 def circles(time: np.ndarray, course: Course) -> np.ndarray:
     """Along a circle, upright."""
-    state = _rest(time, course)
     angle = course.sign * 2 * np.pi * course.turns(time, 1.1)
-    state[:, X], state[:, Y] = 0.5 + 0.24 * np.cos(angle), 0.5 + 0.24 * np.sin(angle)
-    return state
+    return _states(time, course, x=0.5 + 0.24 * np.cos(angle), y=0.5 + 0.24 * np.sin(angle))
 
 
 def zigzags(time: np.ndarray, course: Course) -> np.ndarray:
     """From one side to the other, up and down in straight lines."""
-    state = _rest(time, course)
     wave = 4 * np.abs(course.turns(time, 0.8) % 1 - 0.5) - 1  # a triangle between -1 and 1
-    state[:, X] = _across(time, course)
-    state[:, Y] = 0.5 + 0.26 * wave
-    return state
+    return _states(time, course, x=_across(time, course), y=0.5 + 0.26 * wave)
 
 
 def swings(time: np.ndarray, course: Course) -> np.ndarray:
-    """To and fro like a pendulum."""
-    state = _rest(time, course)
-    swing = np.sin(2 * np.pi * course.turns(time, 1.2))
-    angle = np.deg2rad(52) * swing
-    # A pendulum: it hangs from a point above and leans as it goes.
-    state[:, X], state[:, Y] = 0.5 + 0.34 * np.sin(angle), 0.28 + 0.34 * np.cos(angle)
-    state[:, ANGLE] = -np.rad2deg(angle)
-    return state
+    """To and fro like a pendulum: it hangs from a point above and leans as it goes."""
+    angle = np.deg2rad(52) * np.sin(2 * np.pi * course.turns(time, 1.2))
+    x, y = 0.5 + 0.34 * np.sin(angle), 0.28 + 0.34 * np.cos(angle)
+    return _states(time, course, x=x, y=y, angle=-np.rad2deg(angle))
 
 
 def shakes(time: np.ndarray, course: Course) -> np.ndarray:
     """Quick small turns and shifts around its place."""
-    state = _rest(time, course)
     shake = np.sin(2 * np.pi * course.turns(time, 0.29))
-    state[:, X] += 0.05 * shake
-    state[:, ANGLE] = 16 * shake
-    return state
+    return _states(time, course, x=course.x + 0.05 * shake, angle=16 * shake)
 
 
 def blinks(time: np.ndarray, course: Course) -> np.ndarray:
     """There and nearly gone, twice a second."""
-    state = _rest(time, course)
-    state[:, OPACITY] = np.where(course.turns(time, 0.5) % 1 < 0.55, 1.0, 0.12)
-    return state
+    return _states(time, course, opacity=np.where(course.turns(time, 0.5) % 1 < 0.55, 1.0, 0.12))
 
 
+_ALL = (slides, falls, rises, bounces, spins, grows)
+_ALL += (shrinks, circles, zigzags, swings, shakes, blinks)
 MOTIONS: dict[str, Callable[[np.ndarray, Course], np.ndarray]] = {
-    "slides": slides,
-    "falls": falls,
-    "rises": rises,
-    "bounces": bounces,
-    "spins": spins,
-    "grows": grows,
-    "shrinks": shrinks,
-    "circles": circles,
-    "zigzags": zigzags,
-    "swings": swings,
-    "shakes": shakes,
-    "blinks": blinks,
+    motion.__name__: motion for motion in _ALL
 }
 
 

@@ -161,14 +161,7 @@ def meadow(canvas: _Canvas) -> None:
 
 
 SCENES: dict[str, Callable[[_Canvas], None]] = {
-    "beach": beach,
-    "forest": forest,
-    "city": city,
-    "desert": desert,
-    "sea": sea,
-    "night": night,
-    "mountains": mountains,
-    "meadow": meadow,
+    scene.__name__: scene for scene in (beach, forest, city, desert, sea, night, mountains, meadow)
 }
 
 
@@ -185,8 +178,7 @@ def background(scene: str, size: int, rng: np.random.Generator) -> Image.Image:
     """
     canvas = _Canvas(rng)
     SCENES[scene](canvas)
-    picture = canvas.image.resize((size, size), Image.Resampling.BOX if size == _SIDE else
-                                  Image.Resampling.BILINEAR)  # fmt: skip
+    picture = canvas.image.resize((size, size), Image.Resampling.BILINEAR)
     # Soft grain of 3 x 3 pixels: no flat area, yet far weaker than any object's edge.
     side = -(-size // 3)
     grain = rng.normal(rng.uniform(-6, 6), 3.0, (side, side)).repeat(3, 0).repeat(3, 1)

@@ -51,15 +51,13 @@ def _petals() -> list[Part]:
     return parts
 
 
-def _rocket() -> list[tuple[float, float]]:
-    half = [(0, 1), (12, 14), (18, 32), (18, 56), (13, 78)]
+def _mirrored(*half: tuple[float, float]) -> list[tuple[float, float]]:
+    """An outline from its right half, given from top to bottom by distances from the middle."""
     return [(50 - x, y) for x, y in half[::-1]] + [(50 + x, y) for x, y in half]
 
 
-def _bell() -> list[tuple[float, float]]:
-    half = [(0, 8), (14, 10), (23, 18), (27, 32), (29, 52), (34, 66), (46, 80)]
-    return [(50 - x, y) for x, y in half[::-1]] + [(50 + x, y) for x, y in half]
-
+_ROCKET = _mirrored((0, 1), (12, 14), (18, 32), (18, 56), (13, 78))
+_BELL = _mirrored((0, 8), (14, 10), (23, 18), (27, 32), (29, 52), (34, 66), (46, 80))
 
 SHAPES: dict[str, list[Part]] = {
     "ball": [
@@ -103,7 +101,7 @@ SHAPES: dict[str, list[Part]] = {
         ("poly", "flame", [(38, 76), (62, 76), (50, 99)]),
         ("poly", "shade", [(34, 46), (12, 86), (36, 76)]),
         ("poly", "shade", [(66, 46), (88, 86), (64, 76)]),
-        ("poly", "body", _rocket()),
+        ("poly", "body", _ROCKET),
         ("ellipse", "cream", (39, 28, 61, 50)),
         ("ellipse", "glass", (42, 31, 58, 47)),
     ],
@@ -261,7 +259,7 @@ SHAPES: dict[str, list[Part]] = {
     "bell": [
         ("arc", "gold", (40, 0, 60, 18), 0, 360, 5),
         ("ellipse", "dark", (40, 76, 60, 97)),
-        ("poly", "body", _bell()),
+        ("poly", "body", _BELL),
         ("box", "shade", (3, 76, 97, 85), 4),
     ],
     "chair": [

@@ -13,38 +13,14 @@ def _tagged(words: str, label: str) -> tuple[str, ...]:
     return tuple(f"{word}/{label}" for word in words.split())
 
 
+_NOUNS = (
+    "ball, boat ship, house cottage, tree pine, fish, rocket spaceship, balloon, kite, "
+    "umbrella parasol, car automobile, star, cup mug, hat, key, bird, butterfly moth, "
+    "flower daisy, cat kitten, lamp, train locomotive, apple, guitar, leaf, mushroom toadstool, "
+    "drum, bell, chair seat, heart"
+)
 NOUN_WORDS: dict[str, tuple[str, ...]] = {
-    words.split()[0]: _tagged(words, "NOUN")
-    for words in (
-        "ball",
-        "boat ship",
-        "house cottage",
-        "tree pine",
-        "fish",
-        "rocket spaceship",
-        "balloon",
-        "kite",
-        "umbrella parasol",
-        "car automobile",
-        "star",
-        "cup mug",
-        "hat",
-        "key",
-        "bird",
-        "butterfly moth",
-        "flower daisy",
-        "cat kitten",
-        "lamp",
-        "train locomotive",
-        "apple",
-        "guitar",
-        "leaf",
-        "mushroom toadstool",
-        "drum",
-        "bell",
-        "chair seat",
-        "heart",
-    )
+    words.split()[0]: _tagged(words, "NOUN") for words in _NOUNS.split(", ")
 }
 
 SIZE_WORDS = {
