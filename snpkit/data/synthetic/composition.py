@@ -1,9 +1,8 @@
 """What a clip shows, and which combinations a split may show."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -47,10 +46,6 @@ class Composition:
     def quadruple(self) -> Quadruple:
         """The four attributes whose combinations are held out."""
         return self.noun, self.colour, self.motion, self.scene
-
-    def as_dict(self) -> dict[str, Any]:
-        """The composition as JSON values."""
-        return asdict(self)
 
 
 def _balanced(values: tuple[str, ...], count: int, rng: np.random.Generator) -> list[str]:
@@ -102,15 +97,9 @@ def _is_free(taken: set[Quadruple], pairs: set[tuple[str, str]] | None, row: Qua
     return row not in taken and (pairs is None or row[:2] in pairs)
 
 
-@dataclass(frozen=True)
-class Splits:
-    """The quadruples of each split, and the (noun, colour) pairs that training never shows."""
-
-    quadruples: dict[str, list[Quadruple]]
-    held_out_pairs: set[tuple[str, str]]
-
-
-def draw_splits(counts: dict[str, int], split_kind: str, rng: np.random.Generator) -> Splits:
+def draw_splits(
+    counts: dict[str, int], split_kind: str, rng: np.random.Generator
+) -> tuple[dict[str, list[Quadruple]], set[tuple[str, str]]]:
     """Draw the quadruples of training, validation and test.
 
     Args:
@@ -118,6 +107,9 @@ def draw_splits(counts: dict[str, int], split_kind: str, rng: np.random.Generato
         split_kind: "compositions" holds out whole quadruples; "pairs" holds out (noun, colour)
             pairs, so that a held-out clip shows an object in a colour it never had in training.
         rng: draws them.
+
+    Returns:
+        The quadruples of each split, and the (noun, colour) pairs that training never shows.
 
     Raises:
         UserError: more held-out clips than half of all combinations.
@@ -144,7 +136,7 @@ def draw_splits(counts: dict[str, int], split_kind: str, rng: np.random.Generato
         lambda row: row not in taken and row[:2] not in hidden,
         distinct=counts["train"] <= TOTAL // 4,
     )
-    return Splits(quadruples, hidden)
+    return quadruples, hidden
 
 
 def complete(

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -58,44 +58,28 @@ def _run(
     folder: Path, plans: list[ClipPlan], form: ClipForm, workers: int
 ) -> Iterator[tuple[int, list[Boxes]]]:
     """(first clip, its chunk's boxes) of every chunk, in any order."""
-    starts = range(0, len(plans), _CHUNK)
+    chunks = {start: plans[start : start + _CHUNK] for start in range(0, len(plans), _CHUNK)}
     if workers <= 1:
-        for start in starts:
-            yield start, _make_clips(folder, plans[start : start + _CHUNK], form)
+        for start, chunk in chunks.items():
+            yield start, _make_clips(folder, chunk, form)
         return
-    try:
-        yield from _in_processes(folder, plans, form, workers)
-    except BaseException:  # all workers are gone: one that was killed left its clip half-written
-        for left in (folder / "videos").glob(".*.part"):
-            left.unlink(missing_ok=True)
-        raise
-
-
-def _in_processes(
-    folder: Path, plans: list[ClipPlan], form: ClipForm, workers: int
-) -> Iterator[tuple[int, list[Boxes]]]:
-    """As `_run`, in processes of their own."""
-    starts = range(0, len(plans), _CHUNK)
     check_main_guard("generate_corpus")
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt) as pool:
-        try:
-            jobs = {
-                pool.submit(_make_clips, folder, plans[start : start + _CHUNK], form): start
-                for start in starts
-            }
-            waiting = set(jobs)
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for job in done:
-                    yield jobs[job], job.result()
-        except BrokenProcessPool as error:
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt)
+    try:
+        jobs = {pool.submit(_make_clips, folder, chunks[start], form): start for start in chunks}
+        for job in as_completed(jobs):
+            yield jobs[job], job.result()
+        pool.shutdown()
+    except BaseException as error:  # Ctrl-C too: finish the clips in hand, start no others
+        pool.shutdown(wait=True, cancel_futures=True)
+        for left in (folder / "videos").glob(".*.part"):  # of a worker that was killed
+            left.unlink(missing_ok=True)
+        if isinstance(error, BrokenProcessPool):
             raise UserError(
                 "A process that draws clips died; use fewer workers if memory is short."
             ) from error
-        except BaseException:  # Ctrl-C too: finish the clips in hand, start no others
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+        raise
 
 
 def _draw_all(

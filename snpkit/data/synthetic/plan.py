@@ -1,6 +1,6 @@
 """Plan a corpus: what every clip shows, its caption and its seed, before anything is drawn."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ class ClipPlan:
         """The manifest's row."""
         extra = {
             "tags": [list(word) for word in self.caption.tags],
-            "composition": self.composition.as_dict(),
+            "composition": asdict(self.composition),
             "named": sorted(self.caption.named),
             "boxes": [list(box) for box in boxes],
             "second_box": None if second_box is None else list(second_box),
@@ -105,12 +105,13 @@ def plan_corpus(settings: CorpusSettings) -> list[ClipPlan]:
     """
     settings.check()
     counts = {split: getattr(settings, split) for split in _SPLITS}
-    splits = draw_splits(counts, settings.split_kind, np.random.default_rng(settings.seed))
+    rng = np.random.default_rng(settings.seed)
+    quadruples, held_out_pairs = draw_splits(counts, settings.split_kind, rng)
     held_out: set[str] = set()
     plans: dict[str, list[ClipPlan]] = {split: [] for split in _SPLITS}
     for number, split in enumerate(_SPLITS):
-        hidden = splits.held_out_pairs if split == "train" else set()
-        for index, quadruple in enumerate(splits.quadruples[split]):
+        hidden = held_out_pairs if split == "train" else set()
+        for index, quadruple in enumerate(quadruples[split]):
             rng = np.random.default_rng([settings.seed, number, index])
             sign = 1 if rng.random() < 0.5 else -1
             composition = complete(quadruple, sign, settings.second_object, rng, hidden)

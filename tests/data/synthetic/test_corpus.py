@@ -1,4 +1,3 @@
-import json
 import multiprocessing
 import os
 import resource
@@ -7,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from collections import Counter
 from pathlib import Path
 
 import av
@@ -37,13 +36,10 @@ def state(folder: Path) -> dict[str, tuple[int, int]]:
 
 def test_the_corpus_is_whole(corpus: Manifest) -> None:
     rows = corpus.rows
-    assert [sum(row.split == s for row in rows) for s in ("train", "validation", "test")] == [
-        60,
-        12,
-        24,
-    ]
+    assert Counter(row.split for row in rows) == {"train": 60, "validation": 12, "test": 24}
     assert len({row.id for row in rows}) == len(rows)
     for row in rows[::8]:
+        assert corpus.path_of(row).stat().st_size < 40_000
         frames = decode(corpus.path_of(row))
         assert frames.shape == (16, 96, 96, 3)
         assert len(row.extra["boxes"]) == 16
@@ -51,18 +47,6 @@ def test_the_corpus_is_whole(corpus: Manifest) -> None:
         assert " ".join(words).replace(" ,", ",") == row.caption
         assert {"noun", "colour", "motion", "scene", "size", "texture", "second", "relation",
                 "direction", "count"} == set(row.extra["composition"])  # fmt: skip
-
-
-def test_the_manifest_reads_back(corpus: Manifest) -> None:
-    again = Manifest.load(corpus.root / "manifest.jsonl")
-    assert json.dumps([asdict(row) for row in again.rows]) == json.dumps(
-        [asdict(row) for row in corpus.rows]
-    )
-
-
-def test_files_are_small(corpus: Manifest) -> None:
-    sizes = [corpus.path_of(row).stat().st_size for row in corpus.rows]
-    assert np.mean(sizes) < 20_000
 
 
 def test_same_settings_same_corpus_whatever_the_workers(tmp_path: Path) -> None:
@@ -79,29 +63,22 @@ def test_a_finished_corpus_is_reused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     before = state(tmp_path / "c")
     monkeypatch.setattr(module, "_run", lambda *_: pytest.fail("drew again"))
     again = generate_corpus(tmp_path / "c", **TINY)
-    assert [row.caption for row in again.rows] == [row.caption for row in first.rows]
+    assert again.rows == first.rows
     assert state(tmp_path / "c") == before
 
 
-def test_a_missing_clip_is_made_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_missing_clips_are_made_again(tmp_path: Path, all_of_them: bool) -> None:
     first = generate_corpus(tmp_path / "c", **TINY)
     before = state(tmp_path / "c")
     lost = first.path_of(first.rows[4])
     content = lost.read_bytes()
-    lost.unlink()
+    shutil.rmtree(lost.parent) if all_of_them else lost.unlink()
     generate_corpus(tmp_path / "c", **TINY)
     assert lost.read_bytes() == content
     after = state(tmp_path / "c")
-    kept = [name for name in before if name.startswith("videos") and name != f"videos/{lost.name}"]
-    assert kept and all(before[name] == after[name] for name in kept)
-
-
-def test_without_its_videos_a_corpus_is_made_again(tmp_path: Path) -> None:
-    first = generate_corpus(tmp_path / "c", **TINY)
-    content = first.path_of(first.rows[4]).read_bytes()
-    shutil.rmtree(tmp_path / "c/videos")
-    again = generate_corpus(tmp_path / "c", **TINY)
-    assert again.path_of(again.rows[4]).read_bytes() == content
+    same = {name for name in before if name.endswith(".mp4") and before[name] == after[name]}
+    assert len(same) == (0 if all_of_them else len(first.rows) - 1)
 
 
 def test_other_settings_are_refused_and_nothing_is_touched(tmp_path: Path) -> None:

@@ -20,11 +20,6 @@ def alpha_of(noun: str) -> np.ndarray:
     return np.asarray(sprite(noun, "red", "plain")[-1].getchannel("A"), dtype=float) / 255
 
 
-def test_enough_nouns_and_colours() -> None:
-    assert len(NOUNS) >= 24
-    assert len(COLOURS) == 8
-
-
 @pytest.mark.parametrize("noun", NOUNS)
 def test_a_sprite_has_room_around_it_and_takes_its_colour(noun: str) -> None:
     large = np.asarray(sprite(noun, "blue", "plain")[0])

@@ -1,5 +1,7 @@
 """Questions and choices of the generated corpus say what is true of their clips."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -76,7 +78,7 @@ def corpus(tmp_path, clips=40):
     for number in range(clips):
         shown, _ = draw(number)
         split = "train" if number % 4 else "test"
-        extra = {"composition": shown.as_dict(), "boxes": []}
+        extra = {"composition": asdict(shown), "boxes": []}
         rows.append(VideoText(f"clip-{number}", f"{number}.mp4", "a thing", split, extra=extra))
     (tmp_path / "videos").mkdir()
     return Manifest(tmp_path, rows)
