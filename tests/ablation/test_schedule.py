@@ -51,7 +51,7 @@ def test_jobs_come_seed_by_seed_and_may_be_chosen():
 
 def test_several_processes_leave_the_same_records(finished, tmp_path):
     place = replace(finished, output=tmp_path)
-    jobs = jobs_of(place.plan, ["twin"])
+    jobs = jobs_of(place.plan, seeds=1)
     assert run_all(place, jobs, workers=2, tell=quiet).done == 2
     for job in jobs:
         assert numbers(read_record(place, job)) == numbers(read_record(finished, job))
