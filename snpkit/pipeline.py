@@ -37,12 +37,10 @@ class Pipeline(Loaded):
         Raises:
             VideoError: the file cannot be read.
         """
+        from snpkit.evaluation.encoding import sampling_of
         from snpkit.video.reader import read_square
 
-        config = self.model.config
-        options = {"size": config.image_size, "fit": config.image_fit}
-        options["middle"] = config.frame_middle
-        frames, mask = read_square(video, config.clips, config.frames, **options)
+        frames, mask = read_square(video, **sampling_of(self.model.config))
         return frames if mask is None else (frames, mask)
 
     def index(
@@ -84,11 +82,10 @@ class Pipeline(Loaded):
             options: others of `VideoTextDataset`, such as guard_seconds.
         """
         from snpkit.data.dataset import VideoTextDataset
+        from snpkit.evaluation.encoding import sampling_of
 
-        config = self.model.config
-        seen = {"fit": config.image_fit, "middle": config.frame_middle} | options
-        sampling = (config.clips, config.frames, config.image_size)
-        return VideoTextDataset(manifest, *sampling, training=False, **seen)
+        seen = sampling_of(self.model.config) | options
+        return VideoTextDataset(manifest, training=False, **seen)
 
     def search(
         self,
@@ -187,10 +184,14 @@ class Pipeline(Loaded):
         Raises:
             UserError: the model was not trained to answer; VideoError: the file cannot be read.
         """
-        from snpkit.evaluation.answering import answer
+        from snpkit.evaluation.answering import answer_logits, ranked
+        from snpkit.evaluation.encoding import encode_one, evaluating
 
         self._must_be_able("answer", "answer_head", "answer; make one with `snpkit finetune qa`")
-        return answer(self.model, self.tokenizer, question, self.frames_of(video))
+        with evaluating(self.model):
+            clips = encode_one(self.model, *self.frames_of(video)).clip_tokens
+            logits = answer_logits(self.model, self.tokenizer, [question], clips)
+        return ranked(self.model.answers, logits[0])
 
     def choose(
         self, options: Sequence[str], video: "str | Path | torch.Tensor"
@@ -205,10 +206,21 @@ class Pipeline(Loaded):
             UserError: fewer than two options, an empty one, or a model that cannot match;
             VideoError: the file cannot be read.
         """
-        from snpkit.evaluation.answering import choose
+        from snpkit.evaluation.answering import ranked
+        from snpkit.evaluation.encoding import encode_one, evaluating, to_model
+        from snpkit.language.tokenizer import encode_captions
+        from snpkit.model.downstream import choice_logits
 
         self._must_be_able("choose", "similarity", "match videos")
-        return choose(self.model, self.tokenizer, options, self.frames_of(video))
+        options = list(options)
+        if len(options) < 2:
+            raise UserError(f"{len(options)} option leaves nothing to choose; give two or more.")
+        batch = encode_captions(self.tokenizer, options, 30)
+        texts = (to_model(self.model, ids[None]) for ids in (batch.input_ids, batch.attention_mask))
+        with evaluating(self.model):
+            seen = encode_one(self.model, *self.frames_of(video))
+            scores = self.model.option_scores(*texts, seen.clip_features, seen.clip_tokens)
+        return ranked(options, choice_logits(self.model.config, *scores)[0])
 
     def frames_of(
         self, video: "str | Path | torch.Tensor"

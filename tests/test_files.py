@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,14 @@ def test_without_a_home_folder_the_variable_is_named(monkeypatch):
         cache_folder()
     monkeypatch.setenv("SNPKIT_CACHE", "/somewhere")
     assert cache_folder() == Path("/somewhere")
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="the rules of Linux")
+@pytest.mark.parametrize(
+    ("xdg", "expected"), [("", "/home/me/.cache"), ("relative", "/home/me/.cache"), ("/x", "/x")]
+)
+def test_the_cache_folder_follows_the_rules(monkeypatch, xdg, expected):
+    monkeypatch.delenv("SNPKIT_CACHE", raising=False)
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("XDG_CACHE_HOME", xdg)
+    assert cache_folder() == Path(expected, "snpkit")

@@ -10,14 +10,7 @@ from torch import Tensor
 from snpkit.data.dataset import VideoTextDataset
 from snpkit.data.samples import VideoText
 from snpkit.data.task_rows import answer_of, check_rows, encode_options, label_of, type_of
-from snpkit.errors import UserError
-from snpkit.evaluation.encoding import (
-    clip_of,
-    encode_distinct,
-    encode_one,
-    evaluating,
-    to_model,
-)
+from snpkit.evaluation.encoding import clip_of, encode_distinct, evaluating, in_batches, to_model
 from snpkit.evaluation.metrics import accuracy
 from snpkit.language.tokenizer import encode_captions
 from snpkit.model.downstream import choice_logits
@@ -27,7 +20,6 @@ if TYPE_CHECKING:
     from snpkit.model.downstream import SNPForQuestionAnswering
 
 _QUESTIONS, _CHOICES = 128, 32  # of one cross-modal pass
-Frames = tuple[Tensor, Tensor | None]  # of one video, with the mask of their real pixels
 
 
 def commonest_by_type(rows: Iterable[VideoText]) -> dict[str, str]:
@@ -46,6 +38,20 @@ def commonest_by_type(rows: Iterable[VideoText]) -> dict[str, str]:
         kind: min(answers, key=lambda answer: (-answers[answer], answer))
         for kind, answers in counts.items()
     }
+
+
+def answer_logits(
+    model: "SNPForQuestionAnswering",
+    tokenizer: Any,
+    questions: Sequence[str],
+    clip_tokens: Tensor,
+    max_tokens: int = 30,
+) -> Tensor:
+    """Questions and the clip tokens of their videos [questions, clips, hidden] ->
+    [questions, answers]."""
+    batch = encode_captions(tokenizer, questions, max_tokens)
+    parts = (batch.input_ids, batch.attention_mask, clip_tokens)
+    return model.answer_logits(*(to_model(model, part) for part in parts))
 
 
 def evaluate_answering(
@@ -73,14 +79,14 @@ def evaluate_answering(
     """
     check_rows("qa", dataset.manifest.rows)
     videos, _, pairs = encode_distinct(model, dataset)
-    rows, places = map(list, zip(*pairs, strict=True))
     given: list[str] = []
     with evaluating(model):
-        for start in range(0, len(rows), _QUESTIONS):
-            some = slice(start, start + _QUESTIONS)
-            questions, clips = [row.caption for row in rows[some]], videos.clip_tokens[places[some]]
-            logits = _answer_logits(model, tokenizer, questions, clips, max_tokens)
+        for some in in_batches(pairs, _QUESTIONS):
+            questions = [row.caption for row, _ in some]
+            clips = videos.clip_tokens[[place for _, place in some]]
+            logits = answer_logits(model, tokenizer, questions, clips, max_tokens)
             given += [model.answers[number] for number in logits.argmax(1).tolist()]
+    rows = [row for row, _ in pairs]
     true, kinds = [answer_of(row) for row in rows], [type_of(row) for row in rows]
     by_type: dict[str, list[list[str | None]]] = defaultdict(list)
     for kind, *pair in zip(kinds, given, true, strict=True):
@@ -127,81 +133,36 @@ def evaluate_choices(
     """
     check_rows("multichoice", dataset.manifest.rows)
     videos, _, pairs = encode_distinct(model, dataset)
-    rows, places = map(list, zip(*pairs, strict=True))
-    scores: list[tuple[Tensor, Tensor]] = []
+    scores: list[Tensor] = []
     with evaluating(model):
-        for start in range(0, len(rows), _CHOICES):
-            some = slice(start, start + _CHOICES)
-            ids, mask = encode_options(tokenizer, rows[some], max_tokens)
-            clips = videos.clip_features[places[some]], videos.clip_tokens[places[some]]
-            both = model.option_scores(*(to_model(model, part) for part in (ids, mask, *clips)))
-            scores.append((both[0].float().cpu(), both[1].float().cpu()))
-    matching, cross_modal = (torch.cat(parts) for parts in zip(*scores, strict=True))
-    final = choice_logits(model.config, matching, cross_modal)  # [rows, options]
-    true = [label_of(row) for row in rows]
+        for some in in_batches(pairs, _CHOICES):
+            texts = encode_options(tokenizer, [row for row, _ in some], max_tokens)
+            places = [place for _, place in some]
+            parts = (*texts, videos.clip_features[places], videos.clip_tokens[places])
+            both = model.option_scores(*(to_model(model, part) for part in parts))
+            scores.append(torch.stack(both).float().cpu())
+    matching, cross_modal = torch.cat(scores, dim=1)  # [rows, options] each
+    final = choice_logits(model.config, matching, cross_modal)
+    true = [label_of(row) for row, _ in pairs]
     columns = {"accuracy": final, "matching": matching, "cross_modal": cross_modal}
-    found = {name: accuracy(values.argmax(1).tolist(), true) for name, values in columns.items()}
+    chosen = {name: values.argmax(1).tolist() for name, values in columns.items()}
     if predictions is not None:
         predictions += [
-            {"id": row.id, **clip_of(row), "options": row.extra["options"], "scores": own.tolist(),
-             "predicted": int(own.argmax()), "label": right, "correct": int(own.argmax()) == right}
-            for row, own, right in zip(rows, final, true, strict=True)
+            {"id": row.id, **clip_of(row), "options": row.extra["options"], "scores": own,
+             "predicted": one, "label": right, "correct": one == right}
+            for (row, _), own, one, right in zip(
+                pairs, final.tolist(), chosen["accuracy"], true, strict=True
+            )
         ]  # fmt: skip
-    return found | {
+    return {name: accuracy(choices, true) for name, choices in chosen.items()} | {
         "choice_score": model.config.choice_score,
         "chance": 100 / matching.shape[1],
-        "questions": len(rows),
-        "left_out": len(dataset) - len(rows),
+        "questions": len(pairs),
+        "left_out": len(dataset) - len(pairs),
     }
 
 
-def answer(
-    model: "SNPForQuestionAnswering",
-    tokenizer: Any,
-    question: str,
-    frames: Frames,
-    max_tokens: int = 30,
-) -> list[tuple[str, float]]:
-    """Every answer with its probability, the likeliest first; see `Pipeline.answer`."""
-    with evaluating(model):
-        clips = encode_one(model, *frames).clip_tokens
-        logits = _answer_logits(model, tokenizer, [question], clips, max_tokens)
-    return _ranked(model.answers, logits[0])
-
-
-def _answer_logits(
-    model: "SNPForQuestionAnswering",
-    tokenizer: Any,
-    questions: Sequence[str],
-    clip_tokens: Tensor,
-    max_tokens: int,
-) -> Tensor:
-    """Questions and the clip tokens of their videos [questions, clips, hidden] ->
-    [questions, answers]."""
-    batch = encode_captions(tokenizer, questions, max_tokens)
-    parts = (batch.input_ids, batch.attention_mask, clip_tokens)
-    return model.answer_logits(*(to_model(model, part) for part in parts))
-
-
-def choose(
-    model: "SNPPreTrainedModel",
-    tokenizer: Any,
-    options: Sequence[str],
-    frames: Frames,
-    max_tokens: int = 30,
-) -> list[tuple[str, float]]:
-    """The options with their probabilities, the likeliest first; see `Pipeline.choose`."""
-    options = list(options)
-    if len(options) < 2:
-        raise UserError(f"{len(options)} option leaves nothing to choose; give two or more.")
-    batch = encode_captions(tokenizer, options, max_tokens)
-    with evaluating(model):
-        video = encode_one(model, *frames)
-        ids, mask = to_model(model, batch.input_ids), to_model(model, batch.attention_mask)
-        scores = model.option_scores(ids[None], mask[None], video.clip_features, video.clip_tokens)
-    return _ranked(options, choice_logits(model.config, *scores)[0])
-
-
-def _ranked(names: Sequence[str], logits: Tensor) -> list[tuple[str, float]]:
+def ranked(names: Sequence[str], logits: Tensor) -> list[tuple[str, float]]:
+    """Names with their probabilities by logits [names], the likeliest first."""
     shares = logits.float().softmax(0).tolist()
     return sorted(zip(names, shares, strict=True), key=lambda pair: -pair[1])

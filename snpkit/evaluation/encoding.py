@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,10 @@ from snpkit.errors import UserError
 from snpkit.language.tokenizer import encode_captions
 from snpkit.model.video import VideoFeatures
 
-# Frames, or frames and the mask of their real pixels: see `encode_videos`.
-Frames = Tensor | tuple[Tensor, Tensor]
+# Of one video: uint8 [clips, frames, 3, height, width], and bool [clips, frames, height, width],
+# True = a real pixel; None = all are.
+Frames = tuple[Tensor, Tensor | None]
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -87,40 +90,38 @@ def encode_texts(
     return EncodedTexts(torch.cat(pooled), batch.input_ids, batch.attention_mask)
 
 
-def stack_frames(shown: Sequence[tuple[Tensor, Tensor | None]]) -> Frames:
-    """One batch of videos that were each read as (frames, pixel mask or None)."""
-    frames, masks = zip(*shown, strict=True)
-    stacked = torch.stack(frames)
-    return stacked if masks[0] is None else (stacked, torch.stack(masks))
+def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """Lists of `size` items each; the last may be shorter."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
 
 
-def encode_videos(model: nn.Module, batches: Iterable[Frames]) -> EncodedVideos:
-    """Encode batches of uint8 frames [batch, clips, frames, 3, height, width].
-
-    A batch with padding is a pair of frames and pixel mask, bool [batch, clips, frames, height,
-    width], True = real.
+def encode_videos(
+    model: nn.Module, videos: Iterable[Frames], batch_size: int = 32
+) -> EncodedVideos:
+    """Encode videos, each as it was read: frames, and the mask of their real pixels or None.
 
     Only the clip vectors are kept: grid features of 10,000 videos would fill the memory.
+
+    Raises:
+        UserError: no video.
     """
     features, tokens = [], []
     with evaluating(model):
-        for batch in batches:
-            parts = (batch,) if isinstance(batch, Tensor) else batch
-            video = model.encode_video(*(to_model(model, part) for part in parts))
-            features.append(video.clip_features.float().cpu())
-            tokens.append(video.clip_tokens.float().cpu())
+        for some in in_batches(videos, batch_size):
+            frames, masks = zip(*some, strict=True)
+            parts = [frames] if masks[0] is None else [frames, masks]
+            found = model.encode_video(*(to_model(model, torch.stack(part)) for part in parts))
+            features.append(found.clip_features.float().cpu())
+            tokens.append(found.clip_tokens.float().cpu())
     if not features:
         raise UserError("There is no video to encode.")
     return EncodedVideos(torch.cat(features), torch.cat(tokens))
 
 
 def encode_one(model: nn.Module, frames: Tensor, mask: Tensor | None = None) -> VideoFeatures:
-    """Encode one video, grid features included.
-
-    Args:
-        frames: uint8 [clips, frames, 3, height, width].
-        mask: bool [clips, frames, height, width], True = real pixel; None = all are.
-    """
+    """Encode one video (see `Frames`), grid features included."""
     real = None if mask is None else to_model(model, mask[None])
     return model.encode_video(to_model(model, frames[None]), real)
 
@@ -139,10 +140,32 @@ def encode_distinct(
         UserError: no video of the data set can be read.
     """
     rows, readable = dataset.manifest.rows, []
-    videos = encode_videos(model, _batches(dataset, batch_size, readable))
+    first: dict[tuple, int] = {}
+    for index, row in enumerate(rows):
+        first.setdefault(clip_key(row), index)
+
+    def read() -> Iterator[Frames]:
+        for index in first.values():
+            item = dataset[index]
+            if item["index"] == index:  # else it is unreadable, and this is another one
+                readable.append(index)
+                yield item["frames"], item.get("pixel_mask")
+
+    videos = encode_videos(model, read(), batch_size)
     place_of = {clip_key(rows[index]): place for place, index in enumerate(readable)}
     pairs = [(row, place_of.get(clip_key(row))) for row in rows]
     return videos, readable, [(row, place) for row, place in pairs if place is not None]
+
+
+def sampling_of(config: Any) -> dict[str, Any]:
+    """How a model reads a video, as `read_square` and `VideoTextDataset` take it."""
+    return {
+        "clips": config.clips,
+        "frames": config.frames,
+        "size": config.image_size,
+        "fit": config.image_fit,
+        "middle": config.frame_middle,
+    }
 
 
 def clip_key(row: VideoText) -> tuple[str, float | None, float | None]:
@@ -154,23 +177,3 @@ def clip_of(row: VideoText) -> dict[str, Any]:
     """The file of a row, and its window in seconds if it has one, as JSON values."""
     window = {"start": row.start, "end": row.end}
     return {"video": row.video} | {name: at for name, at in window.items() if at is not None}
-
-
-def _batches(dataset: VideoTextDataset, batch_size: int, readable: list[int]) -> Iterator[Frames]:
-    """Yield each distinct video once, as `encode_videos` takes them; note in `readable` by which
-    rows they are shown."""
-    first: dict[tuple, int] = {}
-    for index, row in enumerate(dataset.manifest.rows):
-        first.setdefault(clip_key(row), index)
-    shown: list[tuple[Tensor, Tensor | None]] = []
-    for index in first.values():
-        item = dataset[index]
-        if item["index"] != index:
-            continue  # unreadable: the data set put another sample in its place
-        readable.append(index)
-        shown.append((item["frames"], item.get("pixel_mask")))
-        if len(shown) == batch_size:
-            yield stack_frames(shown)
-            shown = []
-    if shown:
-        yield stack_frames(shown)

@@ -1,177 +1,260 @@
-"""A folder of videos as vectors: every file is encoded once, as long as it is the same."""
+"""The index of a folder of videos: each file is encoded once, as long as it is the same.
 
+    INDEX/<model>/<folder>.json                   what each file was when it was last looked at
+    INDEX/<model>/<folder>.<digest>.safetensors   the vectors of the files' contents
+
+A file of the same size and time of change is not opened; of another one a digest of its content
+tells whether its vectors are known. Who writes holds a lock and takes up what others wrote
+meanwhile; the vectors are there before the JSON names them. What is damaged is made again; nothing
+is unpickled.
+"""
+
+import hashlib
+import json
+import logging
 import os
-from dataclasses import dataclass, field, replace
-from functools import partial
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from pydantic import TypeAdapter
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from snpkit.errors import PassingError, VideoError
-from snpkit.evaluation.encoding import EncodedVideos, encode_videos, stack_frames
-from snpkit.evaluation.index_file import IndexFile, Seen, index_path
-from snpkit.video.guarded import ReaderPool
-from snpkit.video.reader import read_clips, read_square
-from snpkit.video.suffixes import find_videos
+from snpkit import __version__
+from snpkit.errors import PassingError, UserError, VideoError, explained
+from snpkit.evaluation.encoding import Frames
+from snpkit.files import atomic_path, locked_folder, open_regular, write_text
 
-_SAVE_SECONDS = 5.0  # between two savings, which take a twentieth of the time at most
-
-
-@dataclass(frozen=True)
-class FolderIndex:
-    """The videos of a folder as vectors.
-
-    Attributes:
-        root: the folder.
-        names: [videos] paths below it, POSIX style, sorted.
-        videos: their vectors, in the same order.
-        unreadable: file or folder -> why it could not be read.
-        encoded: how many were encoded for this index; the others were taken from the one on disk.
-        kept_in: the file that lists it; None = it is not kept.
-        passed_over: ending of a name -> how many files are no videos or images by their names.
-    """
-
-    root: Path
-    names: list[str]
-    videos: EncodedVideos
-    unreadable: dict[str, str]
-    encoded: int = 0
-    kept_in: Path | None = None
-    passed_over: dict[str, int] = field(default_factory=dict)
+Vectors = tuple[Tensor, Tensor]  # of one video: clip features and clip tokens, [clips, hidden] each
+_NAMES = ("clip_features", "clip_tokens")
+_FORMAT = 2  # to be raised when the same weights give other vectors of the same file
+_IRRELEVANT = ("transformers_version", "_name_or_path", "architectures", "dtype")  # of a config
+_WHOLE = 64 << 20  # bytes; of a larger file two pieces are hashed
+_SETTLED = 2_000_000_000  # ns; what changed later may change again within one tick of a clock
+_DAMAGE = (OSError, ValueError, TypeError, LookupError, RecursionError, MemoryError,
+           SafetensorError)  # fmt: skip
+_READERS = f"snpkit {__version__}, av {version('av')}, pillow {version('pillow')}"
+_log = logging.getLogger(__name__)
 
 
-def encode_folder(
-    model: nn.Module,
-    folder: str | Path,
-    *,
-    clips: int | None = None,
-    frames: int | None = None,
-    size: int | None = None,
-    batch_size: int = 16,
-    cache: str | Path | None = None,
-    guard_seconds: float = 0.0,
-    progress: bool = False,
-) -> FolderIndex:
-    """Read and encode every video and image below a folder.
+class Seen(NamedTuple):
+    """A file as it was."""
 
-    Args:
-        clips, frames, size: sampling; None = as the model was made for (its config).
-        batch_size: videos encoded at a time.
-        cache: the folder of all indices; the next time only new and changed files are encoded.
-            None = nothing is kept.
-        guard_seconds: let a video hang so long, or crash its decoder, in a process of its own; it
-            is then left out, and tried again next time. 0 = read in this process.
-        progress: show a bar on a terminal.
-
-    Raises:
-        UserError: no such folder, or no video in it.
-        VideoError: none of its videos can be read.
-    """
-    from tqdm import tqdm
-
-    root, config = Path(folder), model.config
-    sampling = {
-        "clips": clips or config.clips,
-        "frames": frames or config.frames,
-        "size": size or config.image_size,
-        "fit": config.image_fit,
-        "middle": config.frame_middle,
-    }
-    names, left_out, passed_over = find_videos(root)
-    path = None if cache is None else index_path(Path(cache), root, model, sampling)
-    guard = ReaderPool(seconds=guard_seconds) if guard_seconds else None
-    read = partial(guard.call, read_clips) if guard else read_clips
-    kept = IndexFile(path, root)
-    run = _Indexing(model, root, names, kept, **sampling, read=read)
-    # disable=None: a bar for people, not for log files.
-    shown = tqdm(names, "Indexing", unit="file", leave=False, disable=None if progress else True)
-    try:
-        for name in shown:
-            run.take(name)
-            if len(run.batch) >= batch_size:
-                run.encode()
-        run.encode()
-    finally:  # after Ctrl-C too: what was encoded until then is not encoded again
-        run.save()
-        if guard is not None:
-            guard.close()
-    unreadable = dict(sorted((left_out | run.unreadable).items()))
-    if not run.contents:
-        reason = next(iter(run.unreadable.values()))
-        raise VideoError(f"None of the {len(names)} videos in {root} can be read; first: {reason}")
-    found = sorted(run.contents)
-    columns = zip(*(kept.vectors[run.contents[name]] for name in found), strict=True)
-    features, tokens = (torch.stack(column) for column in columns)
-    videos = EncodedVideos(for_queries(features), tokens)
-    return FolderIndex(root, found, videos, unreadable, run.encoded, kept.path, passed_over)
+    size: int
+    mtime_ns: int  # -1: it had changed a moment before
+    content: str  # a digest
+    error: str | None = None  # why it cannot be read
 
 
-def for_queries(features: Tensor) -> Tensor:
-    """The same [videos, clips, hidden], in memory [hidden, videos x clips]: a query reads it in
-    half the time, as it adds whole rows in place of summing up each."""
-    return features.flatten(0, 1).T.contiguous().T.unflatten(0, features.shape[:2])
+_FILES = TypeAdapter(dict[str, Seen])
 
 
-class _Indexing:
-    """One pass over the files of a folder.
+class Index:
+    """The index of a folder for a model, while the folder is looked at.
 
     Attributes:
-        seen: name -> what to remember of it; contents: name -> the content whose vectors it has.
-        batch: content -> frames that wait for being encoded.
+        path: its JSON file; None = nothing is kept, or cannot be.
+        files: name below the folder -> what it was, as on disk.
+        vectors: content -> its vectors.
+        seen: name -> what to remember of it.
+        contents: name -> the content whose vectors it has; unreadable: name -> why it has none.
     """
 
-    def __init__(
-        self, model: nn.Module, root: Path, names: list[str], kept: IndexFile, **sampling: Any
-    ) -> None:
-        self.model, self.root, self.kept, self.sampling = model, root, kept, sampling
-        self.gone = set(kept.files) - set(names)
+    def __init__(self, path: Path | None, root: Path, names: Iterable[str] = ()) -> None:
+        """Read what there is; an index that is damaged or closed to this user gives one warning."""
+        self.path, self.root = path, root
+        self.files: dict[str, Seen] = {}
+        self.vectors: dict[str, Vectors] = {}
         self.seen: dict[str, Seen] = {}
         self.contents: dict[str, str] = {}
-        self.batch: dict[str, tuple[Tensor, Tensor | None]] = {}
         self.unreadable: dict[str, str] = {}
-        self.encoded, self.save_at = 0, monotonic() + _SAVE_SECONDS
+        self.gone: set[str] = set()  # what the folder held when it was last looked at
+        self._stored: list[str] = []  # contents whose vectors are on disk
+        self._meet_disk()
+        self.gone = set(self.files) - set(names)
 
-    def take(self, name: str) -> None:
-        """Look at the next file: known, unreadable, or to be encoded."""
-        path = self.root / name
-        try:
-            now = os.stat(path)
-            seen = self.kept.look(name, path, now)
-            if seen.error is not None:
-                raise VideoError(seen.error)
-            content = seen.content
-            if not self.kept.knows(content) and content not in self.batch:
-                frames, after = read_square(path, **self.sampling), os.stat(path)
-                if (now.st_size, now.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-                    content = f"{name}, while it was written"  # enough for this search
-                self.batch[content] = frames
-        except OSError as error:  # gone, or not ours to read
-            self.unreadable[name] = f"Cannot read {path}: {error.strerror or error}."
-        except VideoError as error:
-            self.unreadable[name] = str(error)
-            if not isinstance(error, PassingError):
-                self.seen[name] = replace(seen, error=str(error))
-        else:
-            self.contents[name] = content
-            if content == seen.content:
-                self.seen[name] = seen
+    def to_encode(
+        self, names: Iterable[str], read: Callable[[Path], Frames]
+    ) -> Iterator[tuple[str, Frames]]:
+        """Look at the files: known, unreadable, or a content whose frames are to be encoded."""
+        waiting: set[str] = set()
+        for name in names:
+            path, frames = self.root / name, None
+            try:
+                now = os.stat(path)
+                seen = self._look(name, path, now)
+                if seen.error is not None:
+                    raise VideoError(seen.error)
+                content = seen.content
+                if content not in waiting and not self._knows(content):
+                    frames, after = read(path), os.stat(path)
+                    if (now.st_size, now.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                        content = f"{name}, while it was written"  # enough for this search
+            except OSError as error:  # gone, or not ours to read
+                self.unreadable[name] = f"Cannot read {path}: {error.strerror or error}."
+            except VideoError as error:
+                self.unreadable[name] = str(error)
+                if not isinstance(error, PassingError):
+                    self.seen[name] = seen._replace(error=str(error))
+            else:
+                self.contents[name] = content
+                if content == seen.content:
+                    self.seen[name] = seen
+                if frames is not None:
+                    waiting.add(content)
+                    yield content, frames
 
-    def encode(self) -> None:
-        """Encode what waits; save now and then."""
-        if self.batch:
-            videos = encode_videos(self.model, [stack_frames(list(self.batch.values()))])
-            pairs = zip(videos.clip_features, videos.clip_tokens, strict=True)
-            self.kept.vectors |= zip(self.batch, pairs, strict=True)
-            self.encoded += len(self.batch)
-            self.batch = {}
-        if (start := monotonic()) >= self.save_at:
-            self.save()
-            end = monotonic()
-            self.save_at = end + max(_SAVE_SECONDS, 20 * (end - start))
+    def _look(self, name: str, path: Path, now: os.stat_result) -> Seen:
+        """What a file is: as remembered where size and time are the same, else by its content."""
+        settled, known = time.time_ns() - now.st_mtime_ns > _SETTLED, self.files.get(name)
+        if settled and known and (known.size, known.mtime_ns) == (now.st_size, now.st_mtime_ns):
+            return known
+        if self.path is None:
+            open_regular(path, "rb").close()
+            return Seen(now.st_size, now.st_mtime_ns, name)
+        content = content_key(path, now)
+        error = known.error if known and known.content == content else None
+        return Seen(now.st_size, now.st_mtime_ns if settled else -1, content, error)
+
+    def _knows(self, content: str) -> bool:
+        """Whether it has vectors, here or in another folder's index of the same model."""
+        if content not in self.vectors and content in self._others:
+            with suppress(*_DAMAGE):
+                self.vectors = _read_index(self._others[content])[1] | self.vectors
+        return content in self.vectors
+
+    @cached_property
+    def _others(self) -> dict[str, Path]:
+        """The contents that are in other folders' indices, and where these are."""
+        found: dict[str, Path] = {}
+        for path in [] if self.path is None else self.path.parent.glob("*.json"):
+            with suppress(*_DAMAGE):
+                found |= dict.fromkeys(_read_json(path)["contents"], path)
+        return found
 
     def save(self) -> None:
-        """Keep what is known by now."""
-        self.kept.save(self.seen, self.gone)
+        """Keep what was seen, beside what others wrote meanwhile; forget names that are gone."""
+        contents = {seen.content for seen in self.seen.values() if seen.error is None}
+        known = self.seen.items() <= self.files.items() and contents <= set(self._stored)
+        if not known or self.gone & self.files.keys():
+            self._meet_disk()
+
+    def _meet_disk(self) -> None:
+        """Take up what is on disk, and write it with what is new; where that cannot be, one
+        warning: it ends no search."""
+        if self.path is None:
+            return
+        folder = self.path.parent
+        try:
+            with explained(f"Cannot use {folder}", "choose another folder"):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with locked_folder(folder, wait=True):
+                    self._read()
+                    if self.seen or self.gone:
+                        self._write()
+        except UserError as error:
+            _log.warning(f"The search index is not kept: {error}")
+            if not self.files:  # one that is closed for writing may be read
+                with suppress(*_DAMAGE):
+                    self._take_up(*_read_index(self.path))
+            self.path = None
+
+    def _read(self) -> None:
+        self.files, self._stored = {}, []
+        if not os.path.lexists(self.path):
+            return
+        try:
+            self._take_up(*_read_index(self.path))
+        except PermissionError:
+            raise
+        except _DAMAGE:
+            _log.warning(f"The search index {self.path} is damaged; it is made again.")
+            self.path.unlink()
+
+    def _take_up(self, listing: dict[str, Any], vectors: dict[str, Vectors]) -> None:
+        files = _FILES.validate_python(listing["files"])
+        if listing["readers"] != _READERS:  # what could not be read then may be readable now
+            files = {name: seen for name, seen in files.items() if seen.error is None}
+        self.files, self._stored = files, list(vectors)
+        self.vectors = vectors | self.vectors
+
+    def _write(self) -> None:
+        files = {name: seen for name, seen in self.files.items() if name not in self.gone}
+        files |= self.seen
+        contents = sorted({seen.content for seen in files.values()} & self.vectors.keys())
+        columns = zip(*(self.vectors[content] for content in contents), strict=True)
+        data = save(dict(zip(_NAMES, map(torch.stack, columns), strict=False)))
+        digest = hashlib.sha256(data).hexdigest()
+        vectors = _vectors_path(self.path, digest)
+        if contents != self._stored or not vectors.exists():
+            with atomic_path(vectors) as temporary:
+                temporary.write_bytes(data)
+        listing = {"folder": str(self.root), "readers": _READERS, "vectors": digest,
+                   "contents": contents, "files": files}  # fmt: skip
+        write_text(self.path, json.dumps(listing) + "\n")  # ASCII: names may be no Unicode
+        for old in self.path.parent.glob(f"*{self.path.stem}.*"):  # a killed run's too
+            if old.suffix in (".safetensors", ".part") and old != vectors:
+                old.unlink()
+        self.files, self._stored = files, contents
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    with open_regular(path, "rb") as file:
+        return json.loads(file.read())
+
+
+def _read_index(path: Path) -> tuple[dict[str, Any], dict[str, Vectors]]:
+    """The listing, and the vectors of its contents."""
+    listing = _read_json(path)
+    with open_regular(_vectors_path(path, listing["vectors"]), "rb") as file:
+        data = file.read()
+    if hashlib.sha256(data).hexdigest() != listing["vectors"]:
+        raise ValueError("the vectors are damaged")
+    columns = load(data)
+    pairs = zip(*(columns.get(name, ()) for name in _NAMES), strict=True)  # () where none is kept
+    return listing, dict(zip(listing["contents"], pairs, strict=True))
+
+
+def _vectors_path(path: Path, digest: str) -> Path:
+    return path.with_name(f"{path.stem}.{bytes.fromhex(digest).hex()[:16]}.safetensors")
+
+
+def content_key(path: Path, now: os.stat_result) -> str:
+    """A digest of a file's bytes; the same for a renamed, moved or copied file.
+
+    Of a file of more than 64 MB the first and the last 32 MB count, its size and its time of
+    change: such a file is read again once it was touched.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path, "rb") as file:
+        if now.st_size > _WHOLE:
+            digest.update(f"{now.st_size} {now.st_mtime_ns} ".encode() + file.read(_WHOLE // 2))
+            file.seek(-_WHOLE // 2, os.SEEK_END)
+        digest.update(file.read(_WHOLE))
+    return digest.hexdigest()[:32]
+
+
+def index_path(cache: Path, folder: Path, model: nn.Module) -> Path:
+    """The index of a folder: named by the model's weights and config, and the folder.
+
+    Code that reads and encodes is no part of it; `_FORMAT` stands for that.
+    """
+    config = {name: value for name, value in model.config.to_dict().items()
+              if name not in _IRRELEVANT}  # fmt: skip
+    about = json.dumps([_FORMAT, type(model).__name__, config], sort_keys=True, default=str)
+    digest = hashlib.sha256(about.encode())
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+        digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    place = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
+    return cache.expanduser() / digest.hexdigest()[:32] / f"{place[:32]}.json"

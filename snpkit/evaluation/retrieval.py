@@ -104,7 +104,6 @@ def rerank(
 
     Args:
         scores: matching scores [texts, videos].
-        top_k: candidates per query; all items if there are fewer.
         matching_weight: final score of a candidate = cross-modal + weight * matching score.
 
     Returns:
@@ -198,7 +197,6 @@ class RetrievalRun:
         """Of every caption, then of every video: the rank of the truth and the best items found.
 
         Args:
-            dataset: the one that was scored.
             most: items of a query; after re-ranking no more than were read again.
 
         Yields:

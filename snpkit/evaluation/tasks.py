@@ -25,8 +25,7 @@ def evaluate_task(
 ) -> dict[str, Any]:
     """The metrics of "retrieval", "qa" or "multichoice" on a data set; accuracies in percent.
 
-    Args:
-        options: of `evaluate_retrieval`, `evaluate_answering` or `evaluate_choices`.
+    Options are those of `evaluate_retrieval`, `evaluate_answering` or `evaluate_choices`.
     """
     if task == "qa":
         return evaluate_answering(model, tokenizer, dataset, **options)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers.models.bert.modeling_bert import BertLayer
 
-from snpkit.evaluation.encoding import encode_videos, evaluating, stack_frames, to_model
+from snpkit.evaluation.encoding import encode_videos, evaluating, to_model
 from snpkit.explore.explanation import read_caption
 from snpkit.model.shared import attention_probabilities
 
@@ -168,4 +168,4 @@ def _attention(
 
 def _clip_tokens(pipeline: "TrainedModel", video: "str | Path | Tensor") -> Tensor:
     """Clip tokens [1, clips, hidden] of a file or of frames, on the CPU."""
-    return encode_videos(pipeline.model, [stack_frames([pipeline.frames_of(video)])]).clip_tokens
+    return encode_videos(pipeline.model, [pipeline.frames_of(video)]).clip_tokens

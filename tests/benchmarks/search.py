@@ -35,8 +35,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from snpkit.evaluation.encoding import EncodedTexts, EncodedVideos
-from snpkit.evaluation.index import for_queries
 from snpkit.evaluation.retrieval import best_places, matching_scores
+from snpkit.evaluation.search import FolderIndex, for_queries, search
 from snpkit.text import format_table
 
 BEST = 20  # videos asked for
@@ -143,7 +143,6 @@ def measure(clips: int, hidden: int, queries: int) -> dict[str, Timed]:
 def whole_search(clips: int, queries: int) -> float:
     """Milliseconds of `search` with the shipped checkpoint: sentence, matching, re-ranking."""
     import snpkit
-    from snpkit.evaluation.search import FolderIndex, search
 
     pipeline = snpkit.load("laptop", device="cpu")
     videos, _ = make_vectors(clips, pipeline.model.config.hidden_size, 1)

@@ -8,10 +8,15 @@ import torch
 from PIL import Image
 from torch import nn
 
-from snpkit.evaluation.index import encode_folder
+from snpkit.evaluation.search import encode_folder
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 LONG_AGO = 1_600_000_000
+
+
+class Config(SimpleNamespace):
+    def to_dict(self):
+        return dict(vars(self))
 
 
 class Colours(nn.Module):
@@ -21,8 +26,7 @@ class Colours(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(weight))
         defaults = {"clips": 1, "frames": 1, "image_size": 8, "image_fit": "crop"}
-        defaults["frame_middle"] = "upper"
-        self.config = SimpleNamespace(**(defaults | config))
+        self.config = Config(**(defaults | {"frame_middle": "upper"} | config))
         self.read = 0
 
     def encode_video(self, pixel_values, pixel_mask=None):
@@ -40,10 +44,12 @@ def paint(path, colour, when=None):
     return path
 
 
-def same_as_fresh(index, model, root):
-    """The kept index says what a new one would."""
-    fresh = encode_folder(type(model)(model.weight.item(), **vars(model.config)), root)
+def indexed(folder, kept=None, model=None, **options):
+    """The index of a folder, which says what a new one would, and the model that encoded it."""
+    model = model or Colours()
+    index = encode_folder(model, folder, cache=kept, **options)
+    fresh = encode_folder(Colours(model.weight.item(), **vars(model.config)), folder)
     assert index.names == fresh.names and index.unreadable.keys() == fresh.unreadable.keys()
     assert torch.equal(index.videos.clip_features, fresh.videos.clip_features)
     assert torch.equal(index.videos.clip_tokens, fresh.videos.clip_tokens)
-    return True
+    return index, model

@@ -4,13 +4,7 @@ import pytest
 import torch
 
 from snpkit.errors import UserError
-from snpkit.evaluation.encoding import (
-    encode_texts,
-    encode_videos,
-    evaluating,
-    stack_frames,
-    to_model,
-)
+from snpkit.evaluation.encoding import encode_texts, encode_videos, evaluating, to_model
 from snpkit.language.tokenizer import train_tokenizer
 
 CAPTIONS = [
@@ -24,51 +18,33 @@ def tokenizer():
 
 
 def test_texts_do_not_depend_on_the_batch_size(toy, tokenizer):
-    model = toy.Model()
-    one, all_at_once = (encode_texts(model, tokenizer, CAPTIONS, size) for size in (1, 99))
+    one, all_at_once = (encode_texts(toy.Model(), tokenizer, CAPTIONS, size) for size in (1, 99))
     torch.testing.assert_close(one.pooled, all_at_once.pooled)
     assert torch.equal(one.input_ids, all_at_once.input_ids)
     assert torch.equal(one.attention_mask, all_at_once.attention_mask)
-    assert len(one) == len(CAPTIONS)
-    assert one.pooled.shape == (4, toy.hidden)
+    assert one.pooled.shape == (len(one), toy.hidden) == (4, 8)
     padded = one.attention_mask == 0
-    assert padded.any()
-    assert (one.input_ids[padded] == tokenizer.pad_token_id).all()
+    assert padded.any() and (one.input_ids[padded] == tokenizer.pad_token_id).all()
+    long = encode_texts(toy.Model(), tokenizer, ["a red kite " * 200], max_tokens=12)
+    assert long.input_ids.shape == (1, 12)
 
 
-def test_long_captions_are_cut(toy, tokenizer):
-    texts = encode_texts(toy.Model(), tokenizer, ["a red kite " * 200], max_tokens=12)
-    assert texts.input_ids.shape == (1, 12)
-
-
-def test_videos_keep_their_order_over_batches(toy):
-    frames = torch.randint(256, (5, 2, 3, 3, 4, 4), dtype=torch.uint8)
-    model = toy.Model()
-    split = encode_videos(model, iter(frames.split(2)))
-    whole = encode_videos(model, [frames])
-    assert model.batch_sizes == [2, 2, 1, 5]
-    assert len(split) == 5
-    torch.testing.assert_close(split.clip_features, whole.clip_features)
-    torch.testing.assert_close(split.clip_tokens, whole.clip_tokens)
-
-
-def test_padded_batches_bring_their_masks(toy):
+def test_videos_and_their_masks_keep_their_order_over_batches(toy):
     class Masked(toy.Model):
         def encode_video(self, pixel_values, pixel_mask=None):
             assert pixel_mask.dtype == torch.bool
             self.masks = [*getattr(self, "masks", []), pixel_mask]
             return super().encode_video(pixel_values)
 
-    frames = torch.randint(256, (3, 2, 1, 3, 4, 4), dtype=torch.uint8)
-    masks = torch.rand(3, 2, 1, 4, 4) < 0.5
-    shown = list(zip(frames, masks, strict=True))
-    model = Masked()
-    encoded = encode_videos(model, [stack_frames(shown[:2]), stack_frames(shown[2:])])
-    assert model.batch_sizes == [2, 1] and torch.equal(torch.cat(model.masks), masks)
-    unmasked = stack_frames([(picture, None) for picture in frames])
-    assert torch.equal(unmasked, frames)
-    whole = encode_videos(toy.Model(), [unmasked])
-    torch.testing.assert_close(encoded.clip_features, whole.clip_features)
+    frames = torch.randint(256, (5, 2, 3, 3, 4, 4), dtype=torch.uint8)
+    masks = torch.rand(5, 2, 3, 4, 4) < 0.5
+    model, masked = toy.Model(), Masked()
+    split = encode_videos(model, ((video, None) for video in frames), batch_size=2)
+    whole = encode_videos(masked, zip(frames, masks, strict=True), batch_size=5)
+    assert (model.batch_sizes, masked.batch_sizes) == ([2, 2, 1], [5])
+    assert torch.equal(torch.cat(masked.masks), masks) and len(split) == 5
+    torch.testing.assert_close(split.clip_features, whole.clip_features)
+    torch.testing.assert_close(split.clip_tokens, whole.clip_tokens)
 
 
 def test_nothing_to_encode_is_a_clear_error(toy, tokenizer):
@@ -87,20 +63,15 @@ def test_every_submodule_gets_its_mode_back_even_after_an_error(toy, training):
         assert not torch.is_grad_enabled()
         raise RuntimeError("stop")
     assert torch.is_grad_enabled()
-    assert model.training is training
-    assert model.dropout.training is training
+    assert model.training is model.dropout.training is training
     assert model.pixels.training is not training
-
-
-def test_tensors_take_the_precision_of_the_weights_and_ids_do_not(toy):
-    model = toy.Model().to(torch.bfloat16)
-    assert to_model(model, torch.zeros(2)).dtype == torch.bfloat16
-    assert to_model(model, torch.zeros(2, dtype=torch.int64)).dtype == torch.int64
-    assert to_model(torch.nn.Identity(), torch.zeros(2)).dtype == torch.float32
 
 
 def test_half_precision_models_give_single_precision_vectors(toy, tokenizer):
     model = toy.Model().to(torch.bfloat16)
+    assert to_model(model, torch.zeros(2)).dtype == torch.bfloat16
+    assert to_model(model, torch.zeros(2, dtype=torch.int64)).dtype == torch.int64
+    assert to_model(torch.nn.Identity(), torch.zeros(2)).dtype == torch.float32
     assert encode_texts(model, tokenizer, CAPTIONS).pooled.dtype == torch.float32
-    frames = torch.zeros(1, 1, 1, 3, 2, 2, dtype=torch.uint8)
-    assert encode_videos(model, [frames]).clip_tokens.dtype == torch.float32
+    frames = torch.zeros(1, 1, 3, 2, 2, dtype=torch.uint8)
+    assert encode_videos(model, [(frames, None)]).clip_tokens.dtype == torch.float32

@@ -18,9 +18,8 @@ CLIPS = 200
 
 @pytest.fixture(scope="module")
 def captions():
-    letters = "abcdefghijklmnopqrstuvwxyz"
     generator = np.random.default_rng(0)
-    words = ["".join(generator.choice(list(letters), 4)) for _ in range(80)]
+    words = ["".join(generator.choice(list("abcdefghijklmnop"), 4)) for _ in range(80)]
     return [" ".join(generator.choice(words, 6)) for _ in range(CLIPS)]
 
 

@@ -20,7 +20,7 @@ def pipeline():
 
 
 def index_of(pipeline, tmp_path, videos=5):
-    encoded = encode_videos(pipeline.model, [torch.stack([noise(i) for i in range(videos)])])
+    encoded = encode_videos(pipeline.model, [(noise(i), None) for i in range(videos)])
     return FolderIndex(tmp_path, [f"{i}.mp4" for i in range(videos)], encoded, {})
 
 
