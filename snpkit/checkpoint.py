@@ -245,7 +245,7 @@ def _check_rights(folder: Path) -> None:
         if not folder.is_dir():
             raise CheckpointError(f"There is no checkpoint {folder}.")
         for path in (folder, *sorted(folder.iterdir())):
-            if not os.access(path, os.R_OK) and os.path.lexists(path):
+            if not os.access(path, os.R_OK) and os.path.exists(path):  # no broken link
                 raise _forbidden(path)
             os.stat(path, follow_symlinks=False)  # fails where names can be read and files cannot
     except PermissionError as error:

@@ -26,16 +26,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     full disk.
 
     Raises:
-        UserError: the file cannot be written (missing rights, full disk), or is a device or pipe,
-            which would be replaced; names the path.
+        UserError: the file cannot be written (missing rights, full disk), or what would be replaced
+            is none; names the path.
     """
     path = Path(path)
+    _check_kind(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with explained(f"Cannot write {path}", "free some space or choose another folder"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists() and not (path.is_file() or path.is_dir()):
-                raise UserError(f"Cannot write {path}: it is a device or a pipe; name a file.")
             yield temporary
             # A rename may reach the disk before the data does; fsync first, so that a crash keeps
             # one of the two versions whole.
@@ -46,6 +45,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         # Where the folder itself could not be made there is nothing to remove either.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _check_kind(path: Path) -> None:
+    if os.path.isdir(path):
+        raise UserError(f"{path} is a folder; name a file in it.")
+    if os.path.exists(path) and not os.path.isfile(path):  # for root, /dev/null would be no more
+        raise UserError(f"{path} is a pipe, socket or device; name a file.")
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -63,10 +69,9 @@ def check_output(path: Path) -> None:
     """Find out before long work whether a file can be written after it.
 
     Raises:
-        UserError: it is a folder, or nothing can be written beside it.
+        UserError: it is a folder or device, or nothing can be written beside it.
     """
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; name a file in it.")
+    _check_kind(path)
     with explained(f"Cannot write {path}", "choose another folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()

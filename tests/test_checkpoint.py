@@ -167,6 +167,10 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
     file.write_text("x")
     with pytest.raises(CheckpointError, match="There is no checkpoint"):
         find_checkpoint(file)
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "x").symlink_to("nowhere")
+    with pytest.raises(CheckpointError, match="config.json is missing"):
+        verify_checkpoint(tmp_path / "link")
 
 
 def test_a_folder_from_save_pretrained_is_taken_but_cannot_resume(tmp_path):

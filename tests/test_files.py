@@ -14,6 +14,7 @@ from snpkit.errors import AnnotationError, CheckpointError, UserError
 from snpkit.files import (
     atomic_path,
     cache_folder,
+    check_output,
     inside,
     open_regular,
     own_file,
@@ -122,6 +123,18 @@ needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes wit
 
 
 @needs_pipes
+@pytest.mark.parametrize("check", [check_output, lambda path: write_text(path, "text")])
+def test_a_file_replaces_no_folder_and_no_device(check, tmp_path):
+    os.mkfifo(tmp_path / "out")
+    with pytest.raises(UserError, match=r"out is a pipe, socket or device; name a file\."):
+        check(tmp_path / "out")
+    with pytest.raises(UserError, match="is a folder; name a file in it"):
+        check(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out").is_fifo()
+
+
+@needs_pipes
 @pytest.mark.parametrize("read", [read_json, open_regular])
 def test_a_pipe_is_not_read(read, tmp_path):
     os.mkfifo(tmp_path / "config.json")
@@ -153,15 +166,6 @@ def test_a_pipe_in_place_of_a_list_is_one_sentence(name, tmp_path):
     with pytest.raises(UserError) as refusal:
         readers.get(name, lambda: read_table(shard))()
     assert path.name in str(refusal.value) and "\n" not in str(refusal.value)
-
-
-@needs_pipes
-def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
-    """As the superuser even /dev/stdout would be."""
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UserError, match="pipe: it is a device or a pipe; name a file"):
-        write_json(tmp_path / "pipe", {})
-    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_json_file_has_a_limit(tmp_path):

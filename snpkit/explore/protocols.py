@@ -34,7 +34,7 @@ class TrainedModel(Protocol):
         ...
 
     def unknown_words(self, text: str) -> list[str]:
-        """The words that the model has never met."""
+        """Words that the model has never met; UserError where it knows none."""
         ...
 
     def explain(self, caption: str, video: "str | Path | Tensor", **options: Any) -> Any:

@@ -52,7 +52,8 @@ class ReaderPool(AbstractContextManager):
                 f"{workers} readers with {seconds:g} s and {megabytes} MB for a file can read "
                 "nothing; each must be above 0."
             )
-        self.workers, self.seconds, self.megabytes = workers, seconds, megabytes
+        self.workers, self.megabytes = workers, megabytes
+        self.seconds = min(seconds, 1e9)  # no clock takes what is far beyond, such as inf
         self.replaced, self._readers, self._idle = 0, set(), []
 
     def __exit__(self, *_: object) -> None:

@@ -108,7 +108,7 @@ def test_answers_keep_the_order_of_the_jobs(pool):
 
 
 def test_an_abandoned_loop_and_a_closed_pool_leave_no_process():
-    with ReaderPool(2, seconds=60) as pool:
+    with ReaderPool(2, seconds=float("inf")) as pool:
         answers = pool.map(misbehave, ((f"{n}.mp4", {}) for n in range(100)))
         process = next(answers)[1]["process"]
         answers.close()
