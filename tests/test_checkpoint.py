@@ -169,7 +169,7 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
         find_checkpoint(file)
     (tmp_path / "link").mkdir()
     (tmp_path / "link" / "x").symlink_to("nowhere")
-    with pytest.raises(CheckpointError, match="config.json is missing"):
+    with pytest.raises(CheckpointError, match=r"config\.json is missing"):
         verify_checkpoint(tmp_path / "link")
 
 
