@@ -176,7 +176,8 @@ class Index:
             raise
         except _DAMAGE:
             _log.warning(f"The search index {self.path} is damaged; it is made again.")
-            self.path.unlink()
+            for path in self.path.parent.glob(f"{self.path.stem}.*"):
+                path.unlink()
 
     def _take_up(self, listing: dict[str, Any], vectors: dict[str, Vectors]) -> None:
         files = _FILES.validate_python(listing["files"])

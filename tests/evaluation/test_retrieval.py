@@ -109,18 +109,6 @@ def test_ties_stay_ties_below_the_candidates(toy):
     assert [rank_of_truth(placed, [i]).item() for i in (1, 3)] == [4.5, 4.5]
 
 
-def test_cross_modal_scores_can_save_a_truth_among_the_candidates_only(toy):
-    class Certain(toy.Model):
-        def cross_match(self, input_ids, attention_mask, clip_tokens, lengths=None):
-            return 100 * clip_tokens[:, 0, 0]  # the last video is best for everybody
-
-    text, video = random_encodings(toy, 3, 4)
-    video.clip_tokens[:, 0, 0] = torch.arange(4.0)
-    scores = torch.tensor([[4.0, 3, 2, 1], [4, 3, 2, 3.5], [1, 2, 3, 4]])
-    placed = rerank(Certain(), text, video, scores, top_k=2).text_to_video
-    assert rank_of_truth(placed, [3, 3, 3]).tolist() == [4.0, 1.0, 1.0]
-
-
 def test_wrong_top_k_and_diverged_models_are_clear_errors(toy):
     class Diverged(toy.Model):
         def cross_match(self, input_ids, attention_mask, clip_tokens, lengths=None):
