@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from snpkit.errors import CheckpointError, UserError
-from snpkit.files import open_regular, own_file, read_json, write_json
+from snpkit.files import open_regular, own_file, read_object, write_json
 
 _CHECKSUMS = "checksums.json"
 _RESUME = "resume.safetensors"
@@ -272,12 +272,9 @@ def _check_file(folder: Path, name: str, expected: Any) -> None:
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        value = read_json(path)
+        return read_object(path)
     except UserError as error:
         raise CheckpointError(str(error)) from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} is damaged: it should hold a JSON object.")
-    return value
 
 
 def _load_tensors(path: Path) -> dict[str, Tensor]:

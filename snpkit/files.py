@@ -123,6 +123,18 @@ def read_json(path: str | Path, *, most_bytes: int = 200_000_000) -> Any:
         raise UserError(f"{path} is nested too deeply to be one of our files.") from error
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Raises:
+        UserError: the file is unreadable or holds something else.
+    """
+    stored = read_json(path)
+    if not isinstance(stored, dict):
+        raise UserError(f"{path} holds no JSON object; is it the right file?")
+    return stored
+
+
 @contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
     """Make a folder for the output of a run; what was made and stays empty is removed again.

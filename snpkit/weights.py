@@ -19,7 +19,7 @@ from transformers import PretrainedConfig
 from transformers.utils import cached_file
 
 from snpkit.errors import CheckpointError, UserError
-from snpkit.files import own_file, read_json
+from snpkit.files import own_file, read_object
 
 _INDEX = "model.safetensors.index.json"
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
@@ -67,18 +67,6 @@ def check_reachable(field: str, source: str | None) -> None:
         f"from here; on a machine with a network run `hf download {source} --local-dir DIR`, copy "
         f"DIR here and add --set {field}=DIR, or {field}=null to start from random weights."
     )
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The object that a JSON file holds.
-
-    Raises:
-        UserError: the file is unreadable or holds something else.
-    """
-    stored = read_json(path)
-    if not isinstance(stored, dict):
-        raise UserError(f"{path} holds no JSON object; is it the right file?")
-    return stored
 
 
 def read_weights(source: str | Path, **hub: Any) -> dict[str, Tensor]:

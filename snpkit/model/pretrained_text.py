@@ -9,10 +9,11 @@ from typing import Any
 from transformers import BertConfig
 
 from snpkit.errors import CheckpointError, UserError, listed
+from snpkit.files import read_object
 from snpkit.model.config import BERT_SIZES, BERT_TRAINING, SNPConfig
 from snpkit.model.initialisation import take_weights
 from snpkit.model.pretraining import SNPPreTrainedModel
-from snpkit.weights import find_file, match, read_object, read_weights
+from snpkit.weights import find_file, match, read_weights
 
 _SPECIAL_TOKENS = {
     "pad_token_id": "[PAD]",

@@ -15,7 +15,8 @@ from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING_NAMES
 
 from snpkit.errors import CheckpointError, UserError, listed
-from snpkit.weights import bounded, find_file, pretrained, read_object
+from snpkit.files import read_object
+from snpkit.weights import bounded, find_file, pretrained
 
 PRESETS = ("resnet50", "pvt_v2_b2", "video_swin_s", "video_swin_b")  # no directory or hub id
 # timm's models come from elsewhere on the network, by names in their configuration.
