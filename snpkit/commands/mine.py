@@ -27,7 +27,7 @@ def mine(
     goes on where it stopped.
 
     Args:
-        captions: A .jsonl, .csv, .tsv, .json or .txt file.
+        captions: A manifest or other .jsonl file, a .csv, .tsv or .txt file.
         output: JSON file of the table.
         field: Key or column of the caption; found by its usual names if not given.
         top_k: So many of the most frequent words are significant.

@@ -35,7 +35,7 @@ def mine_file(
     uninterrupted one.
 
     Args:
-        path: `.jsonl`, `.csv`, `.tsv`, `.json` or `.txt`; see `caption_files.read_captions`.
+        path: `.jsonl`, `.csv`, `.tsv` or `.txt`; see `caption_files.read_captions`.
         output: JSON file of the table.
         workers: processes that tag; 1 = this one, None = one per core for a long file.
         field: key or column of the caption; None = found by its usual names.

@@ -5,8 +5,8 @@ and then steers masking (MSSM) and word matching (LVWM).
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,15 +17,13 @@ from torch import Tensor
 from snpkit.errors import UserError
 from snpkit.language import table_files
 from snpkit.language.counting import WordCounts, count_captions, normal_form
-from snpkit.language.table_files import WordEntry
+from snpkit.language.table_files import PARTS, WordEntry
 from snpkit.language.tokenizer import CaptionBatch
 
 if TYPE_CHECKING:
     from transformers import BertTokenizer
 
 STOP_WORDS = frozenset({"be", "is", "are", "was", "were"})
-WEBVID_STOP_WORDS = STOP_WORDS | {"background", "backgrounds"}  # captions of stock footage
-PARTS = ("VERB", "NOUN", "ADJ")
 
 
 @dataclass
@@ -44,28 +42,17 @@ class SignificanceTable:
 
     @classmethod
     def mine(
-        cls,
-        captions: Iterable[str],
-        *,
-        examples: int = 3,
-        workers: int = 1,
-        progress: Callable[[int], object] | None = None,
-        **options: Any,
+        cls, captions: Iterable[str], *, examples: int = 3, **options: Any
     ) -> "SignificanceTable":
-        """Tag and count the captions, then rank their words.
+        """Tag and count the captions, which may be a generator, then rank their words.
 
         Args:
-            captions: texts; may be a generator.
             examples: example captions kept per word.
-            workers: processes that tag; 1 = this one.
-            progress: called with the number of captions of each finished chunk.
             **options: see `from_counts`.
         """
         counts = WordCounts(limit=examples)
-        for chunk in count_captions(captions, examples=examples, workers=workers):
+        for chunk in count_captions(captions, examples=examples):
             counts.merge(chunk)
-            if progress is not None:
-                progress(chunk.captions)
         return cls.from_counts(counts, **options)
 
     @classmethod
@@ -102,24 +89,20 @@ class SignificanceTable:
                 dropped ones too (the published code's way).
         """
         _check_settings(top_k, min_share, parts, share_of)
-        stop, kept = {normal_form(word) for word in stop_words}, {}
+        stop = {normal_form(word) for word in stop_words}
         allowed = None if vocabulary is None else set(vocabulary)
+        kept: dict[str, tuple[int, dict[str, int]]] = {}
         for word, found in counts.counts.items():
             if len(word) < 2 or word in stop or (allowed is not None and word not in allowed):
                 continue
-            base = found.total() if share_of == "all" else sum(found[part] for part in parts)
+            of_parts = sum(found[part] for part in parts)
+            base = found.total() if share_of == "all" else of_parts
             chosen = {p: found[p] for p in parts if found[p] and found[p] >= min_share * base}
             if chosen:
-                kept[word] = chosen
-        order = sorted(kept, key=lambda word: (-sum(kept[word].values()), word))
+                kept[word] = of_parts if count_dropped else sum(chosen.values()), chosen
+        order = sorted(kept, key=lambda word: (-kept[word][0], word))
         entries = {
-            word: WordEntry(
-                word,
-                rank,
-                sum(kept[word].values()),
-                kept[word],
-                tuple(counts.examples.get(word, ())),
-            )
+            word: WordEntry(word, rank, *kept[word], tuple(counts.examples.get(word, ())))
             for rank, word in enumerate(order)
         }
         settings = {
@@ -130,7 +113,6 @@ class SignificanceTable:
             "captions": counts.captions,
         }
         if count_dropped:
-            entries = _counted_whole(entries, counts, parts)
             settings["count_dropped"] = True
         return cls(entries, top_k, settings)
 
@@ -273,25 +255,15 @@ def compare(before: SignificanceTable, after: SignificanceTable) -> TableCompari
     )
 
 
-def _counted_whole(
-    entries: Mapping[str, WordEntry], counts: WordCounts, parts: Sequence[str]
-) -> dict[str, WordEntry]:
-    """The same words, counted and ranked with their dropped parts of speech."""
-    total = {word: sum(counts.counts[word][part] for part in parts) for word in entries}
-    order = sorted(total, key=lambda word: (-total[word], word))
-    return {
-        word: replace(entries[word], rank=rank, count=total[word])
-        for rank, word in enumerate(order)
-    }
-
-
 def _check_settings(top_k: int, min_share: float, parts: Sequence[str], share_of: str) -> None:
-    if top_k < 0:
-        raise UserError(f"top_k is {top_k}; it must not be negative.")
-    if not 0 <= min_share <= 1:
-        raise UserError(f"min_share is {min_share}; it must lie between 0 and 1.")
-    unknown = [part for part in parts if part not in ("VERB", "NOUN", "ADJ", "NUM", "PROPN", "ADV")]
-    if unknown or not parts:
-        raise UserError(f"parts is {list(parts)}; choose from VERB, NOUN, ADJ, NUM, PROPN, ADV.")
-    if share_of not in ("all", "parts"):
-        raise UserError(f"share_of is {share_of!r}; choose 'all' or 'parts'.")
+    known = ("VERB", "NOUN", "ADJ", "NUM", "PROPN", "ADV")
+    unknown = not parts or set(parts) - set(known)
+    rules = (
+        (top_k >= 0, f"top_k is {top_k}; it must not be negative."),
+        (0 <= min_share <= 1, f"min_share is {min_share}; it must lie between 0 and 1."),
+        (not unknown, f"parts is {list(parts)}; choose from {', '.join(known)}."),
+        (share_of in ("all", "parts"), f"share_of is {share_of!r}; choose 'all' or 'parts'."),
+    )
+    for holds, sentence in rules:
+        if not holds:
+            raise UserError(sentence)

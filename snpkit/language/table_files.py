@@ -5,7 +5,6 @@ verb_count, noun_count, adj_count, rank (0-based), and verb_percentage, noun_per
 adj_percentage: shares in [0, 1] of the kept parts of speech.
 """
 
-import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from snpkit.errors import UserError
+from snpkit.fields import sentence_of
 from snpkit.files import read_json, write_json
 
 SCHEMA = "snpkit.significance"
 NEVER_SEEN = 19084  # rank of a token that does not occur in the captions
-_PARTS = {"VERB": "verb", "NOUN": "noun", "ADJ": "adj"}
+PARTS = ("VERB", "NOUN", "ADJ")
 
 Text = Annotated[str, Field(strict=True)]
 Word = Annotated[str, Field(strict=True, min_length=1)]
@@ -97,7 +97,8 @@ def read_table(path: str | Path) -> Table:
             return _in_order(path, entries), None, {"source": "reference"}
         table = TableFile.model_validate(value)
     except ValidationError as error:
-        raise UserError(f"{path} is damaged or of another version: {_sentence(error)}.") from error
+        found = sentence_of(error, (), "the table")
+        raise UserError(f"{path} is damaged or of another version: {found}.") from error
     return _in_order(path, table.words), table.top_k, table.settings
 
 
@@ -122,20 +123,17 @@ def write_published(
     names = list(vocabulary)
     if isinstance(vocabulary, Mapping):
         names.sort(key=vocabulary.__getitem__)
-    lists: dict[str, list[Any]] = {key: [] for key in PublishedFile.model_fields}
     never = max(NEVER_SEEN, 1 + max((e.rank for e in entries.values()), default=0))
+    rows = []
     for index, name in enumerate(names):
         entry = entries.get(name)
-        parts = {p: entry.parts.get(p, 0) if entry else 0 for p in _PARTS}
-        total = sum(parts.values())
-        seen = entry if total else None
-        lists["id"].append(index)
-        lists["name"].append(name)
-        lists["total_count"].append(seen.count if seen else 0)
-        lists["rank"].append(seen.rank if seen else never)
-        for part, key in _PARTS.items():
-            lists[f"{key}_count"].append(parts[part])
-            lists[f"{key}_percentage"].append(parts[part] / total if total else 0.0)
+        parts = [entry.parts.get(part, 0) if entry else 0 for part in PARTS]
+        total = sum(parts)
+        seen = (entry.count, entry.rank) if entry and total else (0, never)
+        shares = [count / total if total else 0.0 for count in parts]
+        rows.append((index, name, seen[0], *parts, seen[1], *shares))
+    columns = zip(*rows, strict=True) if rows else [()] * len(PublishedFile.model_fields)
+    lists = dict(zip(PublishedFile.model_fields, columns, strict=True))
     write_json(path, lists, indent=None)
 
 
@@ -146,7 +144,7 @@ def _published_entries(path: str | Path, lists: PublishedFile) -> list[WordEntry
     counts = zip(lists.verb_count, lists.noun_count, lists.adj_count, strict=True)
     rows = zip(lists.name, lists.rank, lists.total_count, counts, strict=True)
     return [
-        WordEntry(word, rank, total, {p: n for p, n in zip(_PARTS, found, strict=True) if n})
+        WordEntry(word, rank, total, {p: n for p, n in zip(PARTS, found, strict=True) if n})
         for word, rank, total, found in rows
         if total
     ]
@@ -158,13 +156,3 @@ def _in_order(path: str | Path, entries: list[WordEntry]) -> dict[str, WordEntry
     if len(table) != len(ordered):
         raise UserError(f"{path} is damaged: a word occurs twice.")
     return table
-
-
-def _sentence(error: ValidationError) -> str:
-    """The place of the first fault, what stands there, and what is wrong with it."""
-    first = error.errors(include_url=False)[0]
-    keys = [f"number {key}" if isinstance(key, int) else key for key in first["loc"]]
-    where = " ".join(map(str, keys))
-    if first["type"] == "missing":
-        return f"{where} is missing"
-    return f"{where} is {reprlib.repr(first['input'])} ({first['msg']})"
