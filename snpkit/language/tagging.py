@@ -72,17 +72,13 @@ def model_name() -> str:
     )
 
 
-def tag_captions(
-    captions: Iterable[str], *, batch_size: int = 256, lemmas: bool = False
-) -> Iterator[list[TaggedWord]]:
-    """Tag captions one after another, in constant memory and in their order.
+def tag_captions(captions: Iterable[str], *, lemmas: bool = False) -> Iterator[list[TaggedWord]]:
+    """Tag captions, which may be a generator, one after another in constant memory.
 
     Capitals change nothing: the tagger reads every caption in lower case, as BERT does. In Title
     Case it would take "Red Kite" for a name.
 
     Args:
-        captions: texts; may be a generator.
-        batch_size: captions that the tagger sees at once.
         lemmas: fill in `TaggedWord.lemma`.
 
     Yields:
@@ -91,7 +87,7 @@ def tag_captions(
     cut = (caption[:MAX_CHARACTERS] for caption in captions)
     pairs = ((_readable(caption), caption) for caption in cut)
     tagger = load_tagger(lemmas=lemmas)
-    for document, caption in tagger.pipe(pairs, as_tuples=True, batch_size=batch_size):
+    for document, caption in tagger.pipe(pairs, as_tuples=True, batch_size=256):
         spans = ((token, token.idx, token.idx + len(token)) for token in document)
         yield [
             TaggedWord(caption[start:end], token.lemma_ if lemmas else "", token.pos_, start, end)

@@ -265,14 +265,12 @@ def known_words(tokenizer: "BertTokenizer", text: str, *, whole: bool = False) -
             captions that the model learned from: the pieces then never stood in a caption.
     """
     encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
-    pieces: dict[int, list[int]] = {}
-    for word, token in zip(encoded.word_ids(), encoded["input_ids"], strict=True):
-        pieces.setdefault(word, []).append(token)
-    return {
-        word: tokenizer.unk_token_id not in pieces[place] and not (whole and pieces[place][1:])
-        for place, word in enumerate(_words(tokenizer, text))
-        if not all(c in punctuation or category(c).startswith("P") for c in word)
-    }
+    known = {}
+    for place, word in enumerate(_words(tokenizer, text)):
+        if not all(c in punctuation or category(c).startswith("P") for c in word):
+            pieces = encoded["input_ids"][slice(*encoded.word_to_tokens(place))]
+            known[word] = tokenizer.unk_token_id not in pieces and not (whole and pieces[1:])
+    return known
 
 
 def word_spans(tokenizer: "BertTokenizer", caption: str) -> list[tuple[int, int]]:
@@ -282,11 +280,6 @@ def word_spans(tokenizer: "BertTokenizer", caption: str) -> list[tuple[int, int]
         One (start, end) pair of character offsets per word, in the order of `CaptionBatch.words`;
         `caption[start:end]` keeps the caption's capitals and accents.
     """
-    encoded = tokenizer(
-        caption, return_offsets_mapping=True, split_special_tokens=True, add_special_tokens=False
-    )
-    spans: dict[int, tuple[int, int]] = {}
-    for word, (start, end) in zip(encoded.word_ids(), encoded["offset_mapping"], strict=True):
-        first = spans.get(word, (start, end))
-        spans[word] = (min(first[0], start), max(first[1], end))
-    return [spans[word] for word in sorted(spans)]
+    encoded = tokenizer(caption, add_special_tokens=False, split_special_tokens=True, verbose=False)
+    words = dict.fromkeys(encoded.word_ids())
+    return [tuple(encoded.word_to_chars(word)) for word in words]

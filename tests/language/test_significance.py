@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from snpkit.errors import UserError
 from snpkit.language.counting import WordCounts
-from snpkit.language.masking import IGNORE, MaskVocabulary, mask_significant
 from snpkit.language.significance import (
     STOP_WORDS,
     SignificanceTable,
@@ -217,29 +216,3 @@ def test_token_by_token_each_piece_is_looked_up_alone(pieces):
     assert flags[0].tolist() == [token in ("beach", "umbrella", piece) for token in tokens]
     with pytest.raises(UserError, match="needs the tokenizer"):
         significance_of(batch, table, unit="token")
-
-
-def test_the_reference_file_selects_single_tokens(pieces, tmp_path):
-    """Read the published form, look tokens up by id and rank, and mask: the tokens it ranks."""
-    vocabulary = pieces.get_vocab()
-    names = sorted(vocabulary, key=vocabulary.__getitem__)
-    chosen = [i for i in range(5, len(names)) if i % 3 == 0]
-    table_of({names[i]: {"NOUN": 100 - i} for i in chosen}).write_reference(
-        tmp_path / "reference.json", names
-    )
-    table = SignificanceTable.read_reference(tmp_path / "reference.json", top_k=8)
-    batch = encode_captions(pieces, [*CAPTIONS, "umbrella umbrella"] * 20)
-    # Names of one character are never ranked by mining.
-    ranked = [i for i in chosen if len(names[i]) > 1][:8]
-    flags = significance_of(batch, table, unit="token", tokenizer=pieces)
-    assert torch.equal(flags, torch.isin(batch.input_ids, torch.tensor(ranked)))
-    masked = mask_significant(
-        batch,
-        flags,
-        MaskVocabulary.build(pieces, table),
-        unit="token",
-        generator=torch.Generator().manual_seed(0),
-    )
-    hidden = masked.labels != IGNORE
-    enough = flags.sum(1) >= hidden.sum(1)
-    assert enough.any() and not (hidden & ~flags)[enough].any()

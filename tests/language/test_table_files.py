@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snpkit.errors import UserError
+from snpkit.language import table_files
 from snpkit.language.counting import WordCounts
 from snpkit.language.significance import SignificanceTable
 
@@ -36,15 +37,6 @@ def test_the_file_can_be_read_without_us(table, tmp_path):
     }  # fmt: skip
 
 
-def damaged(table, tmp_path, change):
-    path = tmp_path / "table.json"
-    table.save(path)
-    value = json.loads(path.read_text())
-    change(value)
-    path.write_text(json.dumps(value))
-    return path
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -65,7 +57,15 @@ def damaged(table, tmp_path, change):
     ],
 )
 def test_damage_is_named(table, tmp_path, change, message):
-    path = damaged(table, tmp_path, change)
+    table.save(tmp_path / "table.json")
+    refused(tmp_path / "table.json", change, message)
+
+
+def refused(path, change, message):
+    """Change the file's value; reading it then gives one sentence that names the file."""
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
     with pytest.raises(UserError, match=message) as caught:
         SignificanceTable.load(path)
     assert str(path) in str(caught.value)
@@ -151,13 +151,9 @@ def test_the_reference_form_keeps_ranks_and_counts(tmp_path_factory, found):
     assert again.entries == table.entries
 
 
-def test_more_words_than_the_published_file_had(tmp_path):
-    words = {
-        f"q{chr(97 + i // 676)}{chr(97 + i // 26 % 26)}{chr(97 + i % 26)}" for i in range(17576)
-    }
-    words |= {word + "x" for word in words}
-    table = SignificanceTable.from_counts(WordCounts({w: Counter(NOUN=1) for w in words}))
-    table.write_reference(tmp_path / "many.json", [*sorted(words), "never"])
+def test_more_words_than_the_published_file_had(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(table_files, "NEVER_SEEN", 1)
+    table.write_reference(tmp_path / "many.json", ["run", "dog", "red", "never"])
     value = json.loads((tmp_path / "many.json").read_text())
     assert value["rank"][-1] > max(value["rank"][:-1])
     assert "never" not in SignificanceTable.read_reference(tmp_path / "many.json")
@@ -178,13 +174,5 @@ def test_more_words_than_the_published_file_had(tmp_path):
     ],
 )
 def test_damage_of_the_reference_form_is_named(table, tmp_path, change, message):
-    path = tmp_path / "reference.json"
-    table.write_reference(path, ["[PAD]", "dog", "run"])
-    value = json.loads(path.read_text())
-    change(value)
-    path.write_text(json.dumps(value))
-    with pytest.raises(UserError, match=message):
-        SignificanceTable.read_reference(path)
-    path.write_text("[1, 2]")
-    with pytest.raises(UserError, match="not a significance table"):
-        SignificanceTable.read_reference(path)
+    table.write_reference(tmp_path / "reference.json", ["[PAD]", "dog", "run"])
+    refused(tmp_path / "reference.json", change, message)
