@@ -49,7 +49,9 @@ def mine_file(
     """
     from tqdm.auto import tqdm
 
-    SignificanceTable.from_counts(WordCounts(), **options)  # wrong options show before the work
+    # Wrong options and a wrong file show before the work, and before anything is written.
+    SignificanceTable.from_counts(WordCounts(), **options)
+    next(read_captions(path, field=field))
     key = _key(Path(path)) | {"field": field, "examples": examples}
     state = Path(f"{output}.unfinished")
     counts = (_load(state, key) if resume else None) or WordCounts(limit=examples)

@@ -140,13 +140,18 @@ def test_control_c_is_answered_by_the_running_program(tmp_path):
     assert not output.exists()
 
 
-def test_wrong_options_show_before_the_work(source, tmp_path, monkeypatch):
-    seen = tagged_captions(monkeypatch)
-    with pytest.raises(UserError, match="parts"):
-        mine_file(source, tmp_path / "table.json", progress=False, parts=("NOUNS",))
-    with pytest.raises(UserError, match="Cannot read"):
-        mine_file(tmp_path / "none.txt", tmp_path / "table.json", progress=False)
-    assert not seen
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("captions.txt", {"parts": ("NOUNS",)}, "parts"),
+        ("none.txt", {}, "Cannot read"),
+        ("captions.json", {}, "`snpkit prepare`"),
+    ],
+)
+def test_wrong_options_and_files_show_before_the_work(source, tmp_path, name, options, message):
+    with pytest.raises(UserError, match=message):
+        mine_file(tmp_path / name, tmp_path / "table.json", progress=False, **options)
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_an_unwritable_place_is_one_clear_error(source, tmp_path, monkeypatch):
