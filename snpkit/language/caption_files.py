@@ -14,6 +14,7 @@ from snpkit.text import clean_caption, is_empty
 # Keys and columns that hold a caption; the last one is WebVid's.
 FIELDS = ("caption", "sentence", "text", "phrase", "description", "name")
 _LONGEST_CELL = 1 << 24
+_CUT = object()  # the cell of a row that ends before it
 
 
 def read_captions(path: str | Path, *, field: str | None = None) -> Iterator[str]:
@@ -70,7 +71,7 @@ def _rows(path: Path, file: TextIO) -> Iterator[tuple[int, Any]]:
     rows = csv.DictReader(file, **(tabs if path.suffix.lower() == ".tsv" else {}))
     try:
         for row in rows:
-            yield rows.line_num, {key: cell for key, cell in row.items() if cell is not None}
+            yield rows.line_num, {key: _CUT if cell is None else cell for key, cell in row.items()}
     except csv.Error as error:
         raise AnnotationError(f"{path}, line {rows.line_num}: {error}.") from error
 
@@ -88,5 +89,7 @@ def _captions(
                 f"{path}, line {number}: no key or column {wanted}; name the one that holds the "
                 "caption, or make a manifest of a data set with `snpkit prepare`."
             )
+        if value[key] is _CUT:
+            raise AnnotationError(f"{path}, line {number}: the row ends before its {key!r}.")
         found = value[key] if isinstance(value[key], list) else [value[key]]
         yield from (caption for caption in found if isinstance(caption, str))

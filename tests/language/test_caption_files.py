@@ -61,7 +61,7 @@ def test_tables(tmp_path, name, content, expected):
         ("a.jsonl", "[" * 100_000, "line 1: not a JSON value"),
         ("a.jsonl", f"[{'9' * 5000}]", "line 1: not a JSON value"),
         ("a.jsonl", '"\\ud800"', "not UTF-8"),
-        ("a.csv", "x,caption\n1,a dog\n2\n", "line 3: no key or column 'caption'"),
+        ("a.csv", "x,caption\n1,a dog\n2\n", "line 3: the row ends before its 'caption'"),
         ("a.csv", "x,y\n1,2\n", "no key or column 'caption' .*`snpkit prepare`"),
         ("a.csv", "", "no captions"),
         ("a.csv", "caption\n" + "x" * (1 << 24) + "y\n", "line 1: field larger than"),
