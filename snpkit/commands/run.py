@@ -122,6 +122,7 @@ def _finish(
         title="SNP-S3 on a laptop: from mp4 files to text-to-video retrieval",
         history=read_history(output), metrics=metrics, examples=examples, significance=setup.table,
         facts=facts | {"Unreadable clips": len(unreadable)}, chance=_guessing(setup),
+        validation=len(setup.held_out) if setup.held_out else None,
     )  # fmt: skip
     return metrics
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from snpkit.evaluation.metrics import chance_metrics
 from snpkit.explore.examples import Answer, Example
 from snpkit.explore.page import Html, film_strip, join, page, tag
 from snpkit.explore.plots import (
@@ -46,6 +47,7 @@ def write_report(
     significance: SignificanceTable,
     facts: Mapping[str, object],
     chance: Mapping[str, float] | None = None,
+    validation: int | None = None,
 ) -> None:
     """Write the report of a run as one self-contained HTML file of at most 3 MB, atomically.
 
@@ -57,13 +59,14 @@ def write_report(
         facts: name -> value, shown as they are: seed, command, machine, time, peak memory, videos
             that could not be read ...
         chance: loss name -> its value when guessing, drawn as a line.
+        validation: captions of the validation split that the run was measured on as it went.
 
     Raises:
         UserError: the file cannot be written.
     """
     head = join(_header(title, metrics), _section("How well it finds", _metrics(metrics)))
     rest = join(
-        _section("How it learned", _losses(list(history), metrics, chance or {})),
+        _section("How it learned", _losses(list(history), chance or {}, validation)),
         _section("Which words matter", _significance(significance)),
         _section("Facts", _facts(facts)),
         tag("footer", "Written by snpkit. This file is complete: it loads nothing."),
@@ -141,7 +144,7 @@ def _metric_row(name: str, values: Mapping[str, float], is_chance: bool) -> Html
 
 
 def _losses(
-    history: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any], chance: Mapping[str, float]
+    history: Sequence[Mapping[str, Any]], chance: Mapping[str, float], validation: int | None
 ) -> Html:
     series = {n: s for n, s in loss_series(history).items() if any(map(math.isfinite, s[1]))}
     if not series:
@@ -155,9 +158,11 @@ def _losses(
         note += " Dashed: what guessing gives."
     recalls = evaluation_series(history)
     if recalls and len(next(iter(recalls.values()))[0]) > 1:
-        figure = recall_curves(recalls, chance=metrics["chance"]["text_to_video"]["r10"])
-        charts.append(_chart(figure, "recall"))
-        note += " Last: text to video on held-out clips during the run."
+        # Not the test split: its chance is another one.
+        line = chance_metrics(validation)["r10"] if validation else None
+        charts.append(_chart(recall_curves(recalls, chance=line), "recall"))
+        of = f"the {validation:,} captions of the validation split" if validation else "other clips"
+        note += f" Last: text to video on {of} during the run, not on the test split above."
     return join(tag("p", note), tag("div", *charts, class_="charts"))
 
 
