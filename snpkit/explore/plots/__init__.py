@@ -10,7 +10,6 @@ from snpkit.explore.plots.ablations import (
     learning_curves,
     paired_differences,
 )
-from snpkit.explore.plots.captions import caption_strip, masking_comparison
 from snpkit.explore.plots.curves import (
     LOSS_TITLES,
     evaluation_series,
@@ -19,7 +18,6 @@ from snpkit.explore.plots.curves import (
     recall_curves,
     smooth,
 )
-from snpkit.explore.plots.frames import Found, relevance_overlay, retrieval_strip
 from snpkit.explore.plots.pace import Pace, pace_curves, read_pace
 from snpkit.explore.plots.style import (
     PART_COLOURS,
@@ -42,24 +40,19 @@ __all__ = [
     "PART_COLOURS",
     "Curve",
     "Difference",
-    "Found",
     "Pace",
     "Picture",
     "alt_text",
-    "caption_strip",
     "drawable",
     "evaluation_series",
     "learning_curves",
     "loss_curves",
     "loss_series",
-    "masking_comparison",
     "pace_curves",
     "paired_differences",
     "part_shares",
     "read_pace",
     "recall_curves",
-    "relevance_overlay",
-    "retrieval_strip",
     "significance_distribution",
     "smooth",
     "to_html_img",

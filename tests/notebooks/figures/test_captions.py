@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 from matplotlib.patches import FancyBboxPatch
 
+from figures import caption_strip, masking_comparison
+from figures.captions import _flow
 from snpkit.errors import UserError
-from snpkit.explore.plots import caption_strip, masking_comparison, to_png, to_svg
-from snpkit.explore.plots.captions import _flow
+from snpkit.explore.plots import to_png, to_svg
 from snpkit.explore.plots.style import BLUE, INK, ORANGE, SEQUENTIAL
 
 WORDS = ["a", "red", "kite", "falls", "over", "the", "beach"]

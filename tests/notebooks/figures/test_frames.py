@@ -8,8 +8,9 @@ import torch
 from matplotlib.colors import to_hex
 from PIL import Image
 
+from figures import Found, relevance_overlay, retrieval_strip
 from snpkit.errors import UserError
-from snpkit.explore.plots import Found, relevance_overlay, retrieval_strip, to_png, to_svg
+from snpkit.explore.plots import to_png, to_svg
 from snpkit.explore.plots.style import GREEN
 
 
