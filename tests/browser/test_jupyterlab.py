@@ -94,6 +94,18 @@ def test_a_chip_changes_the_words_on_the_stage(watched):
     expect(region.locator(".word.unknown")).to_have_count(0)
 
 
+def test_a_guess_moves_the_score(watched):
+    region = region_of(watched.page, "significance")
+    place = "dot => +dot.style.getPropertyValue('--s')"
+    own = region.locator(".line i.own")
+    before = own.evaluate(place)
+    region.locator(".word").nth(2).click()
+    region.locator(".guess").nth(1).click()
+    assert own.evaluate(place) != before
+    region.locator(".undo").click()
+    assert own.evaluate(place) == before
+
+
 def test_a_clip_that_is_not_there_is_told_at_its_field(watched):
     region = region_of(watched.page, "significance")
     field = region.locator("[name=path]")
@@ -103,7 +115,7 @@ def test_a_clip_that_is_not_there_is_told_at_its_field(watched):
     expect(problem).to_contain_text("There is no video")
     field.fill("")
     field.press("Enter")
-    settled(region)
+    expect(problem).to_be_empty()
 
 
 def test_a_card_opens_on_the_stage(watched):

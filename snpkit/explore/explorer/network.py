@@ -187,6 +187,8 @@ class SharedNetworkExplorer(Explorer):
         return caption
 
     def _check_clip(self, value: Any) -> Any:
+        if isinstance(value, str):
+            value = clips.shipped_name(value.strip() or _FIRST)
         clips.source_of(value)
         return value
 

@@ -262,7 +262,8 @@ class SignificanceExplorer(Explorer):
 
     def _check_clip(self, value: Any) -> Any:
         if isinstance(value, str):
-            value = clips.shipped_name(value)
+            own = value.strip() or clips.likeliest_clip(self.state.get("caption", CAPTION))
+            value = clips.shipped_name(own)
         self.pipeline.frames_of(clips.source_of(value))
         return value
 

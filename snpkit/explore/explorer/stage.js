@@ -213,6 +213,7 @@ function stage(view, el, ask, kept) {
   function drawGame() {
     const masked = edit.word === null ? null : view.words[edit.word];
     const change = edit.instead && edit.instead.score - view.score;
+    line?.move(edit.instead?.score ?? view.score);
     score.replaceChildren(`${view.score_name} `, make("b", {}, number(view.score, 1)),
       change === null ? "" : ` → ${number(edit.instead.score, 1)} with “${edit.instead.word}” (${
         change < 0 ? "" : "+"}${number(change, 1)})`);
@@ -284,7 +285,8 @@ function stage(view, el, ask, kept) {
     }
   }
 
-  if (view.line) more.append(scoreLine(view));
+  const line = view.line ? scoreLine(view) : null;
+  if (line) more.append(line.figure);
   if (view.masks) more.append(maskLines(view, ask));
   draw();
   return { state, stop: () => clearTimeout(timer) };
@@ -294,7 +296,7 @@ function stage(view, el, ask, kept) {
 function scoreLine(view) {
   const scores = view.line.map((one) => one.score);
   const [low, high] = [Math.min(...scores), Math.max(...scores)];
-  const at = (score) => (high > low ? (score - low) / (high - low) : 0.5);
+  const at = (score) => (high > low ? Math.min(Math.max((score - low) / (high - low), 0), 1) : 0.5);
   const own = view.line.find((one) => one.own);
   const above = own && scores.filter((score) => score > own.score).length;
   const said = own
@@ -302,9 +304,11 @@ function scoreLine(view) {
     : `The scores of ${scores.length} shipped clips.`;
   const dots = view.line.map((one) =>
     make("i", { class: one.own ? "own" : "", title: `${one.name}: ${number(one.score, 1)}`, "--s": at(one.score) }));
-  return make("figure", { class: "line" },
+  const figure = make("figure", { class: "line" },
     make("figcaption", {}, said, " ", make("small", {}, `${number(low, 1)} to ${number(high, 1)}`)),
     make("div", { role: "img", "aria-label": said }, ...dots));
+  const dot = dots.find((one) => one.className === "own");
+  return { figure, move: (score) => dot?.style.setProperty("--s", at(score)) };
 }
 
 /** What MLM and MSSM hide of the caption, with the controls of the draw. */

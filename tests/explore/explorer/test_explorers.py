@@ -217,6 +217,13 @@ def test_a_clip_brings_its_own_caption_along(pipeline):
     assert explorer.caption == CAPTION  # one's own text stays
 
 
+def test_an_emptied_path_takes_a_shipped_clip_again(pipeline, folder):
+    for explorer in (significance(pipeline, folder), network(pipeline, folder)):
+        explorer.clip = str(folder / "a.png")
+        explorer.clip = " "
+        assert explorer.clip.startswith("generated/test-")
+
+
 def test_the_network_shows_both_roles_and_proves_that_they_are_one(pipeline, folder):
     explorer = network(pipeline, folder)
     assert explorer.tokens[explorer.query] == "kite"
