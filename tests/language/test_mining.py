@@ -156,7 +156,7 @@ def test_wrong_options_and_files_show_before_the_work(source, tmp_path, name, op
 
 def test_an_unwritable_place_is_one_clear_error(source, tmp_path, monkeypatch):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(UserError, match="Cannot write"):
+    with pytest.raises(UserError, match="folder is a folder; name a file in it"):
         mine_file(source, tmp_path / "folder", progress=False)
     # The table could not be written, the work is not lost.
     seen = tagged_captions(monkeypatch)

@@ -23,8 +23,8 @@ SMALL = {
     "optimisation.micro_batch": None,
 }  # fmt: skip
 TINY = {
-    "model.hidden_size": 32, "model.num_hidden_layers": 2, "model.num_attention_heads": 2,
-    "model.intermediate_size": 64, "data.size": 32, "data.batch_size": 8,
+    "model.hidden_size": 32, "model.num_hidden_layers": 1, "model.num_attention_heads": 2,
+    "model.patch_layers": 1, "model.intermediate_size": 64, "data.size": 32, "data.batch_size": 8,
     "data.vocabulary_size": 400, "optimisation.precision": "fp32",
 }  # fmt: skip
 
