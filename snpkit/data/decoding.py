@@ -16,9 +16,10 @@ from snpkit.data.samples import Manifest, VideoText
 from snpkit.data.unreadable import UnreadableReport
 from snpkit.errors import PassingError, VideoError
 from snpkit.spawning import check_main_guard
+from snpkit.video.container import DamagedError
 from snpkit.video.guarded import ReaderPool
 from snpkit.video.index import VideoIndex
-from snpkit.video.reader import open_index, read_indexed, window_of
+from snpkit.video.reader import open_index, read_indexed, window_of, with_index
 from snpkit.video.sampling import sample_frames
 
 
@@ -62,7 +63,8 @@ class Decoder:
             report: takes those that cannot be read.
 
         Returns:
-            What `allocate` gave, filled, and the range of frames of each clip.
+            What `allocate` gave, filled, and the range of frames of each clip; behind one that has
+            lost frames, their places stay empty.
 
         Raises:
             UserError: too many cannot be read; as `allocate`.
@@ -77,14 +79,17 @@ class Decoder:
             spans = dict(zip(windows, map(range, ends, ends[1:]), strict=False))
             frames = allocate(ends[-1], self.size)
 
-            def fill(name: str) -> None:  # straight into its place
+            def fill(name: str) -> range:  # straight into its place
                 file, chosen = windows[name]
+                row, start = self.rows[name], spans[name].start
                 options = {"file": file, "frames": chosen, "size": self.size}
-                span = slice(spans[name].start, spans[name].stop)
-                frames[span] = self._read(_read_frames, file.path, **options)
+                options |= {"start": row.start, "end": row.end}
+                read = self._read(_read_frames, file.path, **options)
+                frames[start : start + len(read)] = read
+                return range(start, start + len(read))
 
             decoded = self._run("decode videos", fill, list(spans), report)
-        return frames, {name: spans[name] for name in decoded}
+        return frames, decoded
 
     def _index(self, name: str) -> tuple[VideoIndex, np.ndarray]:
         """The file of a clip, and which of its frames are kept."""
@@ -137,6 +142,25 @@ def kept_frames(window: range, kept: int | None) -> np.ndarray:
     return sample_frames(len(window), 1, kept)[0] + window.start
 
 
-def _read_frames(path: Path, *, file: VideoIndex, frames: np.ndarray, size: int) -> Tensor:
-    """As `read_indexed`, by the path's name: uint8 [frames, 3, size, size]."""
-    return read_indexed(file, frames, size=size)
+def _read_frames(
+    path: Path,
+    *,
+    file: VideoIndex,
+    frames: np.ndarray,
+    size: int,
+    start: float | None,
+    end: float | None,
+) -> Tensor:
+    """These frames; of a film that has lost some of them as many of the others, or all there are.
+
+    By the path's name: uint8 [frames, 3, size, size].
+    """
+
+    def among_decoded(file: VideoIndex) -> Tensor:
+        chosen = kept_frames(window_of(file, start, end), len(frames))
+        return read_indexed(file, chosen, size=size)
+
+    try:
+        return read_indexed(file, frames, size=size)
+    except DamagedError:
+        return with_index(path, among_decoded)

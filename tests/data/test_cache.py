@@ -19,23 +19,31 @@ from snpkit.data.decoding import kept_frames
 from snpkit.data.loader import ShuffledBatches, make_loader
 from snpkit.data.samples import Manifest, VideoText
 from snpkit.errors import PassingError, UserError, VideoError
-from snpkit.video.reader import open_index
+from snpkit.video.reader import open_index, read_clips
 from tests.data.conftest import SIZE, row
 from tests.video.films import numbers, write_film
 
 
-def test_videos_damaged_behind_their_index_are_found(tmp_path):
-    film = write_film(tmp_path / "0.mp4", 16, 64, 64)
-    damaged = bytearray(film.read_bytes())
-    start = damaged.index(b"mdat") + 900
-    damaged[start : start + 1200] = bytes(1200)
-    (tmp_path / "1.mp4").write_bytes(damaged)
-    made = FrameCache.build(
-        Manifest(tmp_path, [row(0), row(1)]), SIZE, max_unreadable=0.5, progress=False
-    )
-    assert set(made.report.reasons) == {"1.mp4"} and set(made.spans) == {"0.mp4"}
+@pytest.mark.parametrize("kept", [None, 6])
+def test_of_a_damaged_film_the_cache_holds_what_can_be_decoded(tmp_path, kept):
+    content = bytearray(write_film(tmp_path / "0.mp4", 16, 64, 64).read_bytes())
+    pictures, behind = content.index(b"mdat") + 4, content.index(b"moov") - 4
+    for number, lost in ((1, slice(pictures + 900, pictures + 1200)), (2, slice(pictures, behind))):
+        damaged = content.copy()
+        damaged[lost] = bytes(lost.stop - lost.start)
+        (tmp_path / f"{number}.mp4").write_bytes(damaged)
+    part = VideoText("part", "1.mp4", "its second half", "train", start=0.8)
+    rows = Manifest(tmp_path, [row(0), row(1), row(2), part])
+    made = FrameCache.build(rows, SIZE, kept=kept, max_unreadable=0.5, progress=False)
+    assert set(made.report.reasons) == {"2.mp4"}
     with pytest.raises(VideoError, match="damaged"):
-        made.read(row(1), 1, 1, None)
+        made.read(row(2), 1, 1, None)
+    counts = {"1.mp4": kept or 13, clip_name(part): kept or 8}  # 3 of 16 frames are lost
+    for shown in (row(1), part):
+        count = counts[clip_name(shown)]
+        assert len(made.spans[clip_name(shown)]) == count
+        read = read_clips(tmp_path / "1.mp4", 1, count, size=SIZE, start=shown.start)
+        assert torch.equal(made.read(shown, 1, count, None), read)
 
 
 def test_the_cache_holds_each_clip_once(manifest, cached):
