@@ -175,7 +175,7 @@ def whole(value: Any, what: str, least: int, most: int) -> int:
     Raises:
         UserError: another one, or no whole number.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
-    if not number or not least <= value <= most:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not least <= value <= most or value != int(value):
         raise UserError(f"The {what} must be a whole number from {least} to {most}, not {value!r}.")
     return int(value)

@@ -233,7 +233,8 @@ def test_the_network_shows_both_roles_and_proves_that_they_are_one(pipeline, fol
     assert "the very same objects" in explorer.proof(1) and explorer.layers == 2
     explorer.layer, explorer.head = 1, 0
     assert "layer 1, head 0" in explorer.summary()
-    for name, value in (("layer", 2), ("head", 2), ("query", 40), ("layer", "x")):
+    for name, value in (("layer", 2), ("head", 2), ("query", 40), ("layer", "x"),
+                        ("layer", float("nan")), ("layer", True), ("layer", 0.5)):
         with pytest.raises(UserError, match=r"whole number from 0 to"):
             setattr(explorer, name, value)
 
