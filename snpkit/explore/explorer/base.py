@@ -6,7 +6,6 @@ anything is kept: a bad value is one sentence, and the last good state stays who
 """
 
 import html
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,7 +61,7 @@ class Explorer(anywidget.AnyWidget):
     def __init__(self) -> None:
         super().__init__()
         self.state: dict[str, Any] = {}
-        self._past: deque[dict[str, Any]] = deque(maxlen=_REMEMBERED)
+        self._past: list[dict[str, Any]] = []
         self._question = 0
         self.on_msg(self._answer)
 
@@ -72,16 +71,13 @@ class Explorer(anywidget.AnyWidget):
         Raises:
             UserError: there is no such value, or it makes no sense; one sentence.
         """
-        before = self.state
-        self._become(before | self._checked(values))
-        if before:
-            self._past.append(before)
-            self.view = self.view | {"undo": True}
+        past = [*self._past, self.state][-_REMEMBERED:] if self.state else []
+        self._become(self.state | self._checked(values), past)
 
     def undo(self) -> None:
         """Go back to the state before the last change, if there was one."""
         if self._past:
-            self._become(self._past.pop())
+            self._become(self._past[-1], self._past[:-1])
 
     def export(self, path: str | Path) -> None:
         """Write the present state as one HTML file that plays on without a kernel, atomically.
@@ -121,7 +117,7 @@ class Explorer(anywidget.AnyWidget):
             checked[name] = state.check(self, value)
         return checked
 
-    def _become(self, state: dict[str, Any]) -> None:
+    def _become(self, state: dict[str, Any], past: list[dict[str, Any]]) -> None:
         before, self.state = self.state, dict(state)
         try:
             self.settle({name for name in state if state[name] is not before.get(name)})
@@ -129,7 +125,8 @@ class Explorer(anywidget.AnyWidget):
         except BaseException:
             self.state = before
             raise
-        self.view = view | {"asked": self._question, "undo": bool(self._past)}
+        self._past = past
+        self.view = view | {"asked": self._question, "undo": bool(past)}
 
     def _answer(self, _: Any, question: dict[str, Any], buffers: Any) -> None:
         """A question of the browser: {"id": n} with "set", "undo" or "save"."""

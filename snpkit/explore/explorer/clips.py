@@ -9,6 +9,7 @@ from torch import Tensor
 
 from snpkit.data.samples import sample_manifest, samples_folder
 from snpkit.errors import UserError
+from snpkit.explore.explanation import read_caption
 from snpkit.explore.plots.style import shorten
 
 if TYPE_CHECKING:
@@ -33,8 +34,13 @@ def captions_of(clip: Any) -> list[str]:
     return sample_captions().get(str(clip), []) if isinstance(clip, str | Path) else []
 
 
-def shipped_name(clip: str) -> str:
-    """The full name of a shipped clip that is named in short; any other path as it is."""
+def named_clip(clip: Any, otherwise: str) -> Any:
+    """A clip as it is kept: the full name of a shipped one that is named in short, `otherwise`
+    where an emptied field names none, and any other path, or frames, as they are."""
+    if not isinstance(clip, str):
+        return clip
+    if not clip.strip():
+        return otherwise
     named = Path(clip.strip()).as_posix()
     return next((c for c in sample_captions() if named in (c, Path(c).name, Path(c).stem)), clip)
 
@@ -77,7 +83,13 @@ def source_of(clip: Any) -> Path | Tensor:
     return path
 
 
-def clip_field(clip: Any) -> dict[str, Any]:
+def fields(caption: str, clip: Any) -> list[dict[str, Any]]:
+    """The controls of a caption and a clip: a shipped one, or a file of one's own."""
+    text = {"name": "caption", "label": "Caption", "kind": "text", "value": caption}
+    return [text, _clip_field(clip), _path_field(clip)]
+
+
+def _clip_field(clip: Any) -> dict[str, Any]:
     """The control that chooses one of the shipped clips; one of your own is named in it."""
     options = [
         [name, f"{Path(name).stem}: {shorten(said[0], 60)}", _GROUPS.get(name.split("/")[0], "")]
@@ -90,7 +102,7 @@ def clip_field(clip: Any) -> dict[str, Any]:
     return {"name": "clip", "label": "Clip", "kind": "select", "value": value, "options": options}
 
 
-def path_field(clip: Any) -> dict[str, Any]:
+def _path_field(clip: Any) -> dict[str, Any]:
     """The control that names a file of one's own."""
     own = "" if isinstance(clip, Tensor) or str(clip) in sample_captions() else str(clip)
     label = "Or a video file of your own"
@@ -122,14 +134,16 @@ def clip_name(clip: Any) -> str:
     return "the given frames" if isinstance(clip, Tensor) else Path(clip).name
 
 
-def caption_of(value: Any, what: str = "caption") -> str:
+def caption_of(value: Any, tokenizer: Any, what: str = "caption") -> str:
     """A caption that a model can be asked about.
 
     Raises:
-        UserError: no text, or text of blanks alone.
+        UserError: no text, or text without a word.
     """
     if not isinstance(value, str):
         raise UserError(f"The {what} must be text, not {type(value).__name__}.")
     if not value.strip():
         raise UserError(f"The {what} is empty; write at least one word.")
-    return value.encode("utf-8", "replace").decode()  # lone surrogates are no text
+    caption = value.encode("utf-8", "replace").decode()  # lone surrogates are no text
+    read_caption(tokenizer, caption)
+    return caption

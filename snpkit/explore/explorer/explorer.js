@@ -78,6 +78,10 @@ function render({ model, el }) {
     root.setAttribute("aria-busy", busy);
     root.classList.toggle("busy", busy);
   }
+  function present(view) {
+    shown?.stop?.();
+    shown = VIEWS[view.name](view, body, ask, shown);
+  }
   function show() {
     const view = model.get("view");
     if (!view?.name || (live && view.asked < asked)) return; // the answer to an older question
@@ -101,8 +105,7 @@ function render({ model, el }) {
       make("button", { type: "button", disabled: !view.undo, onclick: () => question({ undo: true }) }, "↶ Undo"),
       make("button", { type: "button", onclick: () => question({ save: "html" }) }, "Save page"));
     }
-    shown?.stop?.();
-    shown = VIEWS[view.name](view, body, ask, shown);
+    present(view);
     if (focused >= 0 && !root.contains(document.activeElement)) {
       root.querySelectorAll("input, select, button")[focused]?.focus({ preventScroll: true });
     }
@@ -140,9 +143,7 @@ function render({ model, el }) {
       pending(false);
       fields.replaceChildren();
       chips.replaceChildren();
-      const view = model.get("view");
-      shown?.stop?.();
-      shown = VIEWS[view.name](view, body, ask, shown);
+      present(model.get("view"));
       note.textContent = "The kernel is gone: this is the last state. Run the cell again for a live one.";
     });
   } else if (model.get("view").saved) {

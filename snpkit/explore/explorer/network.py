@@ -1,11 +1,9 @@
 """SharedNetworkExplorer: the same layers in their two roles, side by side."""
 
-import base64
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from snpkit.errors import UserError
@@ -13,6 +11,7 @@ from snpkit.explore.attention import AttentionMaps, AttentionPass, attention_map
 from snpkit.explore.explanation import read_caption
 from snpkit.explore.explorer import clips
 from snpkit.explore.explorer.base import Explorer, State, View, whole
+from snpkit.explore.explorer.view import levels
 from snpkit.explore.plots.style import clean
 
 if TYPE_CHECKING:
@@ -140,16 +139,12 @@ class SharedNetworkExplorer(Explorer):
             note += f" The model reads 30 tokens; these words come after them: {words}."
         return {
             "name": "network",
-            "fields": [
-                {"name": "caption", "label": "Caption", "kind": "text", "value": self.caption},
-                clips.clip_field(self.clip),
-                clips.path_field(self.clip),
-            ],
+            "fields": clips.fields(self.caption, self.clip),
             "roles": {
                 role: {
                     "tokens": [clean(token) for token in one.tokens],
                     "layers": len(one.names),
-                    "weights": _levels(one.weights),
+                    "weights": levels(one.weights),
                 }
                 for role, one in self._roles().items()
             },
@@ -182,22 +177,13 @@ class SharedNetworkExplorer(Explorer):
         return self.pipeline.model.config.num_hidden_layers if not self.state else self.layers
 
     def _check_caption(self, value: Any) -> str:
-        caption = clips.caption_of(value)
-        read_caption(self.pipeline.tokenizer, caption)
-        return caption
+        return clips.caption_of(value, self.pipeline.tokenizer)
 
     def _check_clip(self, value: Any) -> Any:
-        if isinstance(value, str):
-            value = clips.shipped_name(value.strip() or _FIRST)
-        clips.source_of(value)
-        return value
+        clip = clips.named_clip(value, _FIRST)
+        clips.source_of(clip)
+        return clip
 
     def _check_head(self, value: Any) -> int | None:
         heads = self.pipeline.model.config.num_attention_heads
         return None if value is None else whole(value, "head", 0, heads - 1)
-
-
-def _levels(weights: Tensor) -> str:
-    """Attention [layers, heads, tokens, tokens] in [0, 1] as base64 of bytes."""
-    levels = (255 * weights).round().to(torch.uint8)
-    return base64.b64encode(levels.numpy().tobytes()).decode("ascii")

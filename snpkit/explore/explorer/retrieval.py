@@ -1,7 +1,7 @@
 """RetrievalExplorer: a sentence against a folder of clips."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +94,7 @@ class RetrievalExplorer(Explorer):
         self.pipeline = clips.shipped_model() if pipeline is None else pipeline
         # Bounded: an afternoon of searches must not fill the memory.
         self._look = lru_cache(maxsize=256)(look)
+        self._shipped = lru_cache(maxsize=1)(partial(clips.sample_index, self.pipeline))
         self._why = lru_cache(maxsize=64)(self._ask_why)
         sentence = "a pink tree is swaying over the desert" if sentence is None else sentence
         start = {"results": 6, "reranking": self._can_rerank, "candidates": 20, "explained": 3,
@@ -105,7 +106,7 @@ class RetrievalExplorer(Explorer):
         """The clips as vectors, and the files that could not be read."""
         if self.folder:
             return self.pipeline.index(self.folder)
-        return clips.sample_index(self.pipeline)
+        return self._shipped()
 
     @property
     def found(self) -> list[Result]:
@@ -153,7 +154,7 @@ class RetrievalExplorer(Explorer):
                 hit[order] = {"place": result.place, "score": result.score}
                 if order == "reranked":
                     hit["matching"] = {"place": result.matching_place, "score": result.matching}
-                if result.name in words and (order == "reranked") == self.reranking:
+                if result.name in words:
                     hit["words"] = words[result.name]
         view = {
             "name": "retrieval",
@@ -199,7 +200,8 @@ class RetrievalExplorer(Explorer):
         hits = self._search(index, self.results, self.candidates) if reranked else matching
         hits = hits[: self.results]
         names = [hit.path.relative_to(index.root).as_posix() for hit in hits]
-        asked = tuple(names[: self.explained])
+        # Of the order that is not shown, nobody asks why.
+        asked = tuple(names[: self.explained]) if reranked == self.reranking else ()
         why = self._why(self.sentence, str(self.folder), reranked, asked)
         own = " ".join(self.sentence.lower().split())
         found = []
@@ -245,8 +247,7 @@ class RetrievalExplorer(Explorer):
         return self.pipeline.model.config.architecture != "twin_tower"
 
     def _check_sentence(self, value: Any) -> str:
-        sentence = clips.caption_of(value, "sentence")
-        read_caption(self.pipeline.tokenizer, sentence)
+        sentence = clips.caption_of(value, self.pipeline.tokenizer, "sentence")
         self.pipeline.unknown_words(sentence)  # an error where it knows none
         return sentence
 

@@ -17,8 +17,9 @@ from snpkit.explore.explorer import clips
 from snpkit.explore.explorer.base import Explorer, State, View, whole
 from snpkit.explore.explorer.masks import draw_masks, table_at
 from snpkit.explore.explorer.view import explanation_view
+from snpkit.explore.fill_in import FillIn, fill_in
 from snpkit.explore.significance import agreement, corpus_significance
-from snpkit.files import atomic_path
+from snpkit.files import write_text
 
 if TYPE_CHECKING:
     from snpkit.explore.protocols import TrainedModel
@@ -82,6 +83,7 @@ class SignificanceExplorer(Explorer):
         self.largest_k = max(len(self.table), self.table.top_k) if self.table else 1
         # Bounded: an afternoon of typing must not fill the memory.
         self._explained = lru_cache(maxsize=16)(self._explain)
+        self._scores = lru_cache(maxsize=16)(self._score_shipped)
         if video is None:
             video = clips.likeliest_clip(CAPTION if caption is None else caption)
         if caption is None:
@@ -95,7 +97,7 @@ class SignificanceExplorer(Explorer):
     @property
     def explanation(self) -> Explanation:
         """The explanation of the present state; corpus significance counts with `top_k`."""
-        found = self._explained(self.caption, self._source(), self.backwards)
+        found, _ = self._explained(self.caption, self._source(), self.backwards)
         batch, _, _ = read_caption(self.pipeline.tokenizer, self.caption)
         corpus = corpus_significance(batch.words[0], table_at(self.table, self.top_k))
         kinds = [corpus, *found.kinds[1:]]
@@ -146,9 +148,7 @@ class SignificanceExplorer(Explorer):
         ending = Path(path).suffix.lower()
         if ending not in (".csv", ".html"):
             raise UserError(f"{path} ends in {ending!r}; use .csv or .html.")
-        made = self.to_csv() if ending == ".csv" else self.to_html()
-        with atomic_path(path) as temporary:
-            temporary.write_text(made, encoding="utf-8")
+        write_text(path, self.to_csv() if ending == ".csv" else self.to_html())
 
     def to_html(self, *, saved: bool = False) -> str:
         """The state as one self-contained HTML document, with all numbers as tables."""
@@ -187,12 +187,10 @@ class SignificanceExplorer(Explorer):
         """The stage, its controls, the masks, the score line and what to try."""
         found = self.explanation
         video = clips.clip_name(self.clip)
-        view = explanation_view(self.pipeline, found, video=video, word=self.word)
-        fields = [
-            {"name": "caption", "label": "Caption", "kind": "text", "value": self.caption},
-            clips.clip_field(self.clip),
-            clips.path_field(self.clip),
-        ]
+        _, guesses = self._explained(self.caption, self._source(), self.backwards)
+        options = {"video": video, "word": self.word, "guesses": guesses}
+        view = explanation_view(self.pipeline, found, **options)
+        fields = clips.fields(self.caption, self.clip)
         masking = [
             {"name": "top_k", "label": "Significant words (top K)", "kind": "number",
              "value": self.top_k, "min": 1, "max": self.largest_k, "step": 1},
@@ -205,8 +203,15 @@ class SignificanceExplorer(Explorer):
 
     def _line(self) -> list[dict[str, Any]]:
         """The score of the caption with every shipped clip."""
+        own = str(self.clip)
+        return [
+            {"name": name, "score": score, "own": name == own}
+            for name, score in self._scores(self.caption)
+        ]
+
+    def _score_shipped(self, caption: str) -> list[tuple[str, float]]:
         index, model = clips.sample_index(self.pipeline), self.pipeline.model
-        batch, _, _ = read_caption(self.pipeline.tokenizer, self.caption)
+        batch, _, _ = read_caption(self.pipeline.tokenizer, caption)
         ids, mask = to_model(model, batch.input_ids), to_model(model, batch.attention_mask)
         with evaluating(model), torch.no_grad():
             if model.config.architecture == "twin_tower":
@@ -216,11 +221,7 @@ class SignificanceExplorer(Explorer):
                 tokens = to_model(model, index.videos.clip_tokens)
                 many = (len(tokens), -1)
                 scores = model.cross_match(ids.expand(many), mask.expand(many), tokens)
-        own = str(self.clip)
-        return [
-            {"name": name, "score": score, "own": name == own}
-            for name, score in zip(index.names, scores.float().tolist(), strict=True)
-        ]
+        return list(zip(index.names, scores.float().tolist(), strict=True))
 
     def _chips(self, found: Explanation) -> list[dict[str, Any]]:
         """Changes that teach: a swapped word of each kind, time reversed, an unknown word."""
@@ -249,23 +250,23 @@ class SignificanceExplorer(Explorer):
     def _source(self) -> "Path | Tensor":
         return clips.source_of(self.clip)
 
-    def _explain(self, caption: str, source: "Path | Tensor", backwards: bool) -> Explanation:
+    def _explain(
+        self, caption: str, source: "Path | Tensor", backwards: bool
+    ) -> tuple[Explanation, list[FillIn]]:
+        """What no choice of K, masks or word changes."""
         if backwards:
             frames, _ = self.pipeline.frames_of(source)
             source = frames.flatten(0, 1).flip(0).unflatten(0, frames.shape[:2])
-        return self.pipeline.explain(caption, source)
+        found = self.pipeline.explain(caption, source)
+        return found, fill_in(self.pipeline, found.caption, found.frames)
 
     def _check_caption(self, value: Any) -> str:
-        caption = clips.caption_of(value)
-        read_caption(self.pipeline.tokenizer, caption)
-        return caption
+        return clips.caption_of(value, self.pipeline.tokenizer)
 
     def _check_clip(self, value: Any) -> Any:
-        if isinstance(value, str):
-            own = value.strip() or clips.likeliest_clip(self.state.get("caption", CAPTION))
-            value = clips.shipped_name(own)
-        self.pipeline.frames_of(clips.source_of(value))
-        return value
+        clip = clips.named_clip(value, clips.likeliest_clip(self.state.get("caption", CAPTION)))
+        self.pipeline.frames_of(clips.source_of(clip))
+        return clip
 
     def _check_ratio(self, value: Any) -> float:
         number = isinstance(value, int | float) and not isinstance(value, bool)

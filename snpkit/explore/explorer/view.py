@@ -12,7 +12,7 @@ from torch import Tensor
 
 from snpkit.errors import UserError, VideoError
 from snpkit.explore.explanation import Explanation
-from snpkit.explore.fill_in import fill_in
+from snpkit.explore.fill_in import FillIn, fill_in
 from snpkit.explore.plots.style import clean
 from snpkit.explore.reasons import Reasons
 from snpkit.explore.significance import relative_values
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 
 View = dict[str, Any]
 _FRAMES, _SIZE = 4, 112  # of a clip that was found
-TITLES = {
-    "corpus": "Corpus",
-    "attention": "Attention",
-    "match": "Match",
-    "counterfactual": "Counterfactual",
-}
 # T = caption, V = video, w = word, g = what else could stand in its place (mean over guesses).
 EQUATIONS = {
     "corpus": "1 - log rank(w) / log(K + 1)",
@@ -40,7 +34,12 @@ EQUATIONS = {
 
 
 def explanation_view(
-    pipeline: "TrainedModel", explanation: Explanation, *, video: str = "", word: int | None = None
+    pipeline: "TrainedModel",
+    explanation: Explanation,
+    *,
+    video: str = "",
+    word: int | None = None,
+    guesses: Sequence[FillIn] | None = None,
 ) -> View:
     """What `stage.js` draws.
 
@@ -49,6 +48,7 @@ def explanation_view(
         explanation: of a caption and a video.
         video: name of the video.
         word: the word that is selected at first; None = the one that counts most.
+        guesses: what `fill_in` gave for them; None = it is asked.
 
     Returns:
         caption, words (text, place in the caption, part of speech, map as base64 of uint8 [frames *
@@ -56,7 +56,8 @@ def explanation_view(
         (data URLs, clip by clip), grid [rows, columns] and the score.
     """
     frames = explanation.frames.flatten(0, 1)  # [clips * frames, 3, height, width]
-    guesses = fill_in(pipeline, explanation.caption, explanation.frames)
+    if guesses is None:
+        guesses = fill_in(pipeline, explanation.caption, explanation.frames)
     unknown = _unknown(pipeline, explanation)
     if word is None:
         values = torch.tensor([kind.values for kind in explanation.kinds])
@@ -69,14 +70,16 @@ def explanation_view(
         "words": [
             {
                 "text": clean(text), "start": start, "end": end, "part": part,
-                "unknown": text.lower() in unknown, "map": _levels(explanation.relevance[place]),
+                "unknown": text.lower() in unknown,
+                "map": levels(_scaled(explanation.relevance[place])),
                 **asdict(guess),
             }
             for place, (text, (start, end), part, guess) in enumerate(words)
         ],
         "kinds": [
             {
-                "name": kind.name, "title": TITLES[kind.name], "equation": EQUATIONS[kind.name],
+                "name": kind.name, "title": kind.name.capitalize(),
+                "equation": EQUATIONS[kind.name],
                 "rule": kind.rule, "values": kind.values, "raw": kind.raw,
             }
             for kind in explanation.kinds
@@ -123,11 +126,15 @@ def _unknown(pipeline: "TrainedModel", explanation: Explanation) -> set[str]:
         return {word.lower() for word in explanation.words}
 
 
-def _levels(relevance: Tensor) -> str:
-    """A map [clips, frames, rows, columns], scaled over all its frames, as base64 of bytes."""
+def levels(values: Tensor) -> str:
+    """Values in [0, 1] as base64 of bytes."""
+    return base64.b64encode((255 * values).round().to(torch.uint8).numpy().tobytes()).decode()
+
+
+def _scaled(relevance: Tensor) -> Tensor:
+    """A map [clips, frames, rows, columns] in [0, 1], over all its frames."""
     shifted = relevance - relevance.min()
-    levels = (255 * shifted / shifted.max().clamp(min=1e-12)).round().to(torch.uint8)
-    return base64.b64encode(levels.numpy().tobytes()).decode("ascii")
+    return shifted / shifted.max().clamp(min=1e-12)
 
 
 def picture(frame: Tensor) -> str:
